@@ -1,0 +1,99 @@
+"""From what the encoder returns to the decoder's first state."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from henkan.config import Config
+from henkan.nn.cells import Cell, CellState
+from henkan.tensors import Memory
+
+
+class Bridge(Protocol):
+    """Memory to one state for each decoder layer."""
+
+    def __call__(self, memory: Memory) -> tuple[CellState, ...]: ...
+
+
+class LastStates(nn.Module):
+    """Each decoder layer starts from the last state of the encoder layer at its height (Sutskever et al. 2014).
+
+    A decoder with fewer layers takes the topmost ones.
+    """
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, memory: Memory) -> tuple[CellState, ...]:
+        """(N, D) tensors for each layer."""
+        assert memory.final is not None
+        return tuple(memory.final[-self.layers :])
+
+
+class ProjectedBackward(nn.Module):
+    """s[0] = tanh(W h_backward[1]): the half that read backwards, which ends at the first word (Bahdanau et al. 2015).
+
+    Every layer starts so; the other parts of a state (an LSTM's cell) start at zero.
+    """
+
+    def __init__(self, encoder_width: int, cells: list[Cell]) -> None:
+        super().__init__()
+        self.backward_width = encoder_width // 2
+        self.projections = nn.ModuleList(nn.Linear(self.backward_width, cell.size) for cell in cells)
+        self.parts = [len(cell.start(1)) for cell in cells]
+        for projection in self.projections:
+            nn.init.xavier_uniform_(projection.weight)
+            nn.init.zeros_(projection.bias)
+
+    def forward(self, memory: Memory) -> tuple[CellState, ...]:
+        """(N, D) tensors for each layer."""
+        assert memory.final is not None
+        backward = memory.final[-1][0][:, -self.backward_width :]
+        outputs: list[Tensor] = [torch.tanh(projection(backward)) for projection in self.projections]
+        return tuple(
+            (output, *(torch.zeros_like(output) for _ in range(parts - 1)))
+            for output, parts in zip(outputs, self.parts, strict=True)
+        )
+
+
+class LastStatesConfig(Config):
+    """Sutskever et al. (2014)."""
+
+    kind: Literal["last"] = "last"
+
+    def check(self, encoder_sizes: tuple[int, ...], size: int, layers: int) -> None:
+        """ValueError unless the top ``layers`` encoder layers are as wide as the decoder's, ``size``."""
+        if encoder_sizes[-layers:] != (size,) * layers:
+            raise ValueError(
+                f"{layers} decoder layers of {size} cannot start from encoder layers of {list(encoder_sizes)}: "
+                "make the widths equal (both directions count) or use bridge {kind: backward}"
+            )
+
+    def build(self, encoder_sizes: tuple[int, ...], cells: list[Cell]) -> LastStates:
+        """For these decoder cells."""
+        return LastStates(len(cells))
+
+
+class ProjectedBackwardConfig(Config):
+    """Bahdanau et al. (2015)."""
+
+    kind: Literal["backward"] = "backward"
+
+    def check(self, encoder_sizes: tuple[int, ...], size: int, layers: int) -> None:
+        """ValueError unless the last encoder layer can have two halves."""
+        if encoder_sizes[-1] % 2:
+            raise ValueError(
+                f"bridge {{kind: backward}} needs a bidirectional encoder, got a width of {encoder_sizes[-1]}"
+            )
+
+    def build(self, encoder_sizes: tuple[int, ...], cells: list[Cell]) -> ProjectedBackward:
+        """For a bidirectional encoder whose last layer has this width."""
+        return ProjectedBackward(encoder_sizes[-1], cells)
+
+
+BridgeConfig = Annotated[LastStatesConfig | ProjectedBackwardConfig, Field(discriminator="kind")]

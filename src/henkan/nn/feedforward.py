@@ -1,0 +1,29 @@
+"""The position-wise feed-forward network."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from henkan.nn.dropout import Dropout
+from henkan.nn.init import glorot_uniform
+
+Activation = Literal["relu", "gelu", "silu"]
+
+
+class FeedForward(nn.Module):
+    """W2 dropout(activation(W1 x + b1)) + b2 (Vaswani et al. 2017, equation 2)."""
+
+    def __init__(self, width: int, inner: int, activation: Activation = "relu", dropout: float = 0.0) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, inner)
+        self.outer = nn.Linear(inner, width)
+        self.activation = {"relu": functional.relu, "gelu": functional.gelu, "silu": functional.silu}[activation]
+        self.dropout = Dropout(dropout)
+        for linear in (self.inner, self.outer):
+            glorot_uniform(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(..., D) to (..., D)."""
+        return self.outer(self.dropout(self.activation(self.inner(vectors))))

@@ -1,0 +1,85 @@
+"""From hidden vectors to what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from henkan.nn.cross_entropy import cross_entropy_chunked
+from henkan.tensors import IGNORE
+
+
+@dataclass(frozen=True)
+class LinearTokenScores:
+    """Hidden vectors and an output matrix: all that is needed for logits, which may stay unmade."""
+
+    hidden: Tensor  # (N, T, D)
+    weight: Tensor  # (V, D)
+    bias: Tensor | None  # (V,)
+
+    def logits(self) -> Tensor:
+        """(N, T, V)."""
+        return functional.linear(self.hidden, self.weight, self.bias)
+
+    def loss(self, labels: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Sum of smoothed cross-entropies over labels (N, T) that are not IGNORE, and their (N, T) log-probabilities.
+
+        Log-probabilities are detached, and 0 where the label is IGNORE.
+        """
+        real = (labels != IGNORE).flatten().nonzero()[:, 0]  # padding takes no part in the largest product
+        hidden = self.hidden.reshape(-1, self.hidden.shape[-1]).index_select(0, real)
+        loss, chosen = cross_entropy_chunked(
+            hidden, self.weight, self.bias, labels.flatten().index_select(0, real), smoothing
+        )
+        log_probs = chosen.new_zeros(labels.numel()).index_copy_(0, real, chosen)
+        return loss, log_probs.view(labels.shape)
+
+
+@dataclass(frozen=True)
+class LinearStepScores:
+    """The scores of one step; see :class:`henkan.tensors.StepScores`."""
+
+    scores: Tensor  # (N, V) logits
+    weights: Callable[[], Tensor | None]
+
+    def argmax(self) -> Tensor:
+        """(N,) the best token."""
+        return self.scores.argmax(-1)
+
+    def top(self, k: int) -> tuple[Tensor, Tensor]:
+        """Log-probabilities (float32) and ids of the best k tokens, both (N, k)."""
+        best, ids = self.scores.topk(k, -1)
+        return best.float() - torch.logsumexp(self.scores.float(), -1, keepdim=True), ids
+
+    def log_probs(self) -> Tensor:
+        """(N, V) in float32."""
+        return torch.log_softmax(self.scores, -1, dtype=torch.float32)
+
+    def attention(self) -> Tensor | None:
+        """(N, S) weights over the source, or None."""
+        return self.weights()
+
+
+class TokenHead(nn.Module):
+    """The next token: an output matrix of its own, or tied to an embedding (Press & Wolf 2017)."""
+
+    def __init__(self, width: int, vocabulary: int, *, tied: nn.Parameter | None = None, bias: bool = False) -> None:
+        super().__init__()
+        if tied is not None and tuple(tied.shape) != (vocabulary, width):
+            raise ValueError(f"a tied output matrix is ({vocabulary}, {width}), the embedding is {tuple(tied.shape)}")
+        self.weight = nn.Parameter(torch.empty(vocabulary, width)) if tied is None else tied
+        self.bias = nn.Parameter(torch.zeros(vocabulary)) if bias else None
+        if tied is None:
+            nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, hidden: Tensor) -> LinearTokenScores:
+        """Hidden (N, T, D)."""
+        return LinearTokenScores(hidden, self.weight, self.bias)
+
+    def step(self, hidden: Tensor, attention: Callable[[], Tensor | None]) -> LinearStepScores:
+        """Hidden (N, D) of one step; ``attention`` is called only if somebody asks for the weights."""
+        return LinearStepScores(functional.linear(hidden, self.weight, self.bias), attention)

@@ -1,0 +1,103 @@
+"""A cell through time.
+
+:func:`run_plain` is the specification for every cell. :func:`run_lstm` is the LSTM's fast path: torch's own kernel,
+always dense. torch packs variable lengths instead, which leaves its fast kernel on a CPU; here padding is carried by
+indicator columns that close the input gate and open the forget gate, so the cell state passes through it unchanged.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from henkan.nn.cells import Cell, CellState, LSTMCell
+
+INDICATORS = 32
+"""Columns that say "padding" to the LSTM; an odd width would leave the fast kernel."""
+
+CLOSED = 100.0 / INDICATORS
+"""Weight of one indicator column: together they saturate a gate."""
+
+
+def run_plain(cell: Cell, inputs: Tensor, mask: Tensor, state: CellState) -> tuple[Tensor, CellState]:
+    """Step by step; a padded position changes no state.
+
+    Args:
+        inputs: (N, T, F).
+        mask: (N, T) bool.
+        state: (N, D) tensors.
+
+    Returns:
+        Outputs (N, T, D), meaningful where real, and the state after the last real position of each row.
+    """
+    projected = cell.project(inputs)
+    outputs = []
+    for position in range(inputs.shape[1]):
+        after = cell.advance(projected[:, position], state)
+        real = mask[:, position, None]
+        state = tuple(torch.where(real, new, old) for new, old in zip(after, state, strict=True))
+        outputs.append(state[0])
+    return torch.stack(outputs, 1), state
+
+
+def run_lstm(cell: LSTMCell, inputs: Tensor, mask: Tensor, state: CellState) -> tuple[Tensor, CellState]:
+    """The fast path of :func:`run_plain` for the LSTM: same arguments; outputs agree where real, states everywhere."""
+    padding = (~mask).to(inputs.dtype)[..., None].expand(-1, -1, INDICATORS)
+    gates = cell.input_weight.new_zeros(4, cell.size, INDICATORS)
+    gates[0], gates[1] = -CLOSED, CLOSED
+    weight = torch.cat([cell.input_weight, gates.flatten(0, 1)], 1)
+    parameters = [weight, cell.hidden_weight, cell.bias, torch.zeros_like(cell.bias)]
+    before = [tensor[None] for tensor in state]
+    outputs, _, last_cell = torch.lstm(
+        torch.cat([inputs, padding], -1), before, parameters, True, 1, 0.0, cell.training, False, True
+    )
+    return outputs, (last_real(outputs, mask, state[0]), last_cell[0])
+
+
+def last_real(outputs: Tensor, mask: Tensor, before: Tensor) -> Tensor:
+    """Of outputs (N, T, D) the one at the last real position of each row, (N, D); ``before`` where a row has none."""
+    order = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    last = (mask * order).amax(1)  # counts from 1; 0 where nothing is real
+    index = (last - 1).clamp(min=0)[:, None, None].expand(-1, 1, outputs.shape[2])
+    return torch.where((last > 0)[:, None], outputs.gather(1, index)[:, 0], before)
+
+
+def run(cell: Cell, inputs: Tensor, mask: Tensor, state: CellState) -> tuple[Tensor, CellState]:
+    """A cell through time, by the fastest way this cell has; see :func:`run_plain`."""
+    if isinstance(cell, LSTMCell) and inputs.shape[1] > 1:
+        return run_lstm(cell, inputs, mask, state)
+    return run_plain(cell, inputs, mask, state)
+
+
+class Forward(nn.Module):
+    """One layer, read from the first position to the last."""
+
+    def __init__(self, cell: Cell) -> None:
+        super().__init__()
+        self.cell = cell
+        self.width = cell.size
+
+    def forward(self, inputs: Tensor, mask: Tensor, state: CellState | None = None) -> tuple[Tensor, CellState]:
+        """Inputs (N, T, F) to outputs (N, T, D) and the last state; starts from zeros unless told otherwise."""
+        return run(self.cell, inputs, mask, state or self.cell.start(inputs.shape[0]))
+
+
+class Bidirectional(nn.Module):
+    """Two independent layers, one of which reads backwards, side by side (Schuster & Paliwal 1997)."""
+
+    def __init__(self, forward_cell: Cell, backward_cell: Cell) -> None:
+        super().__init__()
+        self.forward_cell = forward_cell
+        self.backward_cell = backward_cell
+        self.width = forward_cell.size + backward_cell.size
+
+    def forward(self, inputs: Tensor, mask: Tensor) -> tuple[Tensor, CellState]:
+        """Inputs (N, T, F) to outputs (N, T, 2 D); states are concatenated too, forward first.
+
+        Reading backwards, the padding comes first and leaves the state at zero.
+        """
+        rows = inputs.shape[0]
+        ahead, ahead_state = run(self.forward_cell, inputs, mask, self.forward_cell.start(rows))
+        back, back_state = run(self.backward_cell, inputs.flip(1), mask.flip(1), self.backward_cell.start(rows))
+        merged = tuple(torch.cat(pair, -1) for pair in zip(ahead_state, back_state, strict=True))
+        return torch.cat([ahead, back.flip(1)], -1), merged
