@@ -1,0 +1,52 @@
+"""Scores with signatures, intervals and paired tests. Metrics take text in memory and read no files.
+
+``bleu``, ``chrf``, … return a :class:`Score`; ``MEASURES`` names what they count, for scores by length
+(:func:`by_length`) and tests between systems (:func:`paired`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from henkan.metrics.bleu import bleu, chrf, measure_bleu, measure_chrf, measure_ter, ter
+from henkan.metrics.edit_distance import (
+    edit_distance,
+    exact_match,
+    measure_exact_match,
+    measure_phoneme_error_rate,
+    measure_word_error_share,
+    phoneme_error_rate,
+    word_error_share,
+)
+from henkan.metrics.score import Comparison, LengthBand, Measurement, Score, by_length, compare, paired
+
+Measure = Callable[[Sequence[str], Sequence[Sequence[str]]], Measurement]
+"""Hypotheses and, per segment, their references, to what a metric counts in them."""
+
+MEASURES: Final[dict[str, Measure]] = {
+    "bleu": measure_bleu,
+    "chrf": measure_chrf,
+    "ter": measure_ter,
+    "exact-match": measure_exact_match,
+    "phoneme-error-rate": measure_phoneme_error_rate,
+    "word-error-share": measure_word_error_share,
+}
+"""Every metric by the name it has on the command line."""
+
+__all__ = [
+    "MEASURES",
+    "Comparison",
+    "LengthBand",
+    "Measure",
+    "Measurement",
+    "Score",
+    "bleu",
+    "by_length",
+    "chrf",
+    "compare",
+    "edit_distance",
+    "exact_match",
+    "paired",
+    "phoneme_error_rate",
+    "ter",
+    "word_error_share",
+]
