@@ -12,7 +12,7 @@ ROWS = """
 cli
 server
 doctor compare
-run evaluation
+run evaluation prediction
 model
 recipe
 presets

@@ -101,9 +101,12 @@ class Memory:
 class Encoder(Protocol):
     """Features to Memory."""
 
-    sizes: tuple[int, ...]  # the width of each layer whose last state is in ``final``; the last one is D of the states
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The width of each layer whose last state is in ``final``; the last one is D of the states."""
+        ...
 
-    def __call__(self, source: Features) -> Memory: ...
+    def __call__(self, source: Features, /) -> Memory: ...
 
 
 class Rows(Protocol):

@@ -67,6 +67,7 @@ class LuongDecoder(nn.Module):
         self.width = layers[-1].width
         self.embedding = embedding
         self.layers = nn.ModuleList(layers)
+        self._cells = [layer.cell for layer in layers]
         self.soft_attention = attention
         self.attentional = AttentionalVector(context_width, self.width)
         self.bridge = bridge
@@ -101,7 +102,7 @@ class LuongDecoder(nn.Module):
     def _read_feeding(
         self, embedded: Tensor, mask: Tensor, source: Attended, before: Recurrence
     ) -> tuple[Tensor, Tensor, Recurrence]:
-        first, *upper = [layer.cell for layer in self.layers]
+        first, *upper = self._cells
         projected = first.project(embedded)  # the embedding's share of the first layer's gates, for all steps
         layers, fed = before.layers, before.fed
         steps: list[tuple[tuple[CellState, ...], Tensor, Tensor]] = []

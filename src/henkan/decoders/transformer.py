@@ -79,6 +79,7 @@ class TransformerDecoder(nn.Module):
         self.embedding = embedding
         self.positions = positions
         self.layers = nn.ModuleList(layers)
+        self._source_attentions = [layer.source_attention for layer in layers]
         self.last_norm = last_norm
         self.dropout = Dropout(dropout)
         self.aligning = max(0, len(layers) - 2)  # the last but one aligns best (Garg et al. 2019)
@@ -88,7 +89,7 @@ class TransformerDecoder(nn.Module):
         assert memory is not None, "this decoder attends to a source"
         source = Source(
             score_bias(memory.mask[:, None], memory.states.dtype),
-            tuple(layer.source_attention.project(memory.states) for layer in self.layers),
+            tuple(part.project(memory.states) for part in self._source_attentions),
         )
         read = torch.zeros(rows, dtype=torch.int64, device=memory.mask.device)
         return State(source, Past(read, empty_cache(capacity), tuple(empty_cache(capacity) for _ in self.layers)))
@@ -114,8 +115,9 @@ class TransformerDecoder(nn.Module):
     def attention(self, decoded: Decoded) -> Tensor:
         """Weights over the source, (R, T, S): the mean over the heads of one layer, computed only when asked for."""
         source = decoded.state.fixed
-        part = self.layers[self.aligning].source_attention
-        return part.weights(decoded.extras["asking"], source.layers[self.aligning], source.bias)
+        return self._source_attentions[self.aligning].weights(
+            decoded.extras["asking"], source.layers[self.aligning], source.bias
+        )
 
 
 def causal(mask: Tensor, length: int) -> Tensor:

@@ -44,9 +44,10 @@ class ProjectedBackward(nn.Module):
     def __init__(self, encoder_width: int, cells: list[Cell]) -> None:
         super().__init__()
         self.backward_width = encoder_width // 2
-        self.projections = nn.ModuleList(nn.Linear(self.backward_width, cell.size) for cell in cells)
+        projections = [nn.Linear(self.backward_width, cell.size) for cell in cells]
+        self.projections = nn.ModuleList(projections)
         self.parts = [len(cell.start(1)) for cell in cells]
-        for projection in self.projections:
+        for projection in projections:
             nn.init.xavier_uniform_(projection.weight)
             nn.init.zeros_(projection.bias)
 

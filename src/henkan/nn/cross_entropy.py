@@ -91,4 +91,4 @@ def cross_entropy_chunked(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: float
 ) -> tuple[Tensor, Tensor]:
     """The fast path of :func:`cross_entropy_plain`: same arguments, same results, no second derivative."""
-    return _Chunked.apply(hidden, weight, bias, labels, smoothing)
+    return _Chunked.apply(hidden, weight, bias, labels, smoothing)  # type: ignore[no-untyped-call]

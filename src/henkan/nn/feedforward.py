@@ -1,5 +1,6 @@
 """The position-wise feed-forward network."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
@@ -10,6 +11,12 @@ from henkan.nn.init import glorot_uniform
 
 Activation = Literal["relu", "gelu", "silu"]
 
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "gelu": functional.gelu,
+    "silu": functional.silu,
+}
+
 
 class FeedForward(nn.Module):
     """W2 dropout(activation(W1 x + b1)) + b2 (Vaswani et al. 2017, equation 2)."""
@@ -18,7 +25,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.inner = nn.Linear(width, inner)
         self.outer = nn.Linear(inner, width)
-        self.activation = {"relu": functional.relu, "gelu": functional.gelu, "silu": functional.silu}[activation]
+        self.activation = ACTIVATIONS[activation]
         self.dropout = Dropout(dropout)
         for linear in (self.inner, self.outer):
             glorot_uniform(linear.weight)

@@ -19,25 +19,20 @@ def sinusoids(length: int, width: int) -> Tensor:
 
 
 class SinusoidalPositions(nn.Module):
-    """Adds sinusoids; the table grows when a longer sentence comes."""
+    """Adds sinusoids; their table is made when it is first needed, and again when a longer sentence comes.
 
-    table: Tensor
+    It is no buffer: a model that is built without memory and filled from a file has nothing to fill here.
+    """
 
-    def __init__(self, width: int, length: int = 512) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.register_buffer("table", sinusoids(length, width), persistent=False)
+        self.width = width
+        self._table: Tensor | None = None
 
     def forward(self, vectors: Tensor, positions: Tensor, limit: int) -> Tensor:
         """Vectors (N, T, D) at positions (N, T), all of them below ``limit``, to (N, T, D)."""
-        if limit > self.table.shape[0]:
-            grown = sinusoids(max(limit, 2 * self.table.shape[0]), self.table.shape[1])
-            self.table = grown.to(self.table.device, self.table.dtype)
-        return vectors + functional.embedding(positions, self.table).to(vectors.dtype)
-
-
-class NoPositions(nn.Module):
-    """Recurrent parts know the order already."""
-
-    def forward(self, vectors: Tensor, positions: Tensor, limit: int) -> Tensor:
-        """The vectors, unchanged."""
-        return vectors
+        table = self._table
+        if table is None or table.shape[0] < limit or table.device != vectors.device or table.dtype != vectors.dtype:
+            with torch.inference_mode(False):  # the table may serve training after it was made while decoding
+                self._table = table = sinusoids(max(limit, 512), self.width).to(vectors.device, vectors.dtype)
+        return vectors + functional.embedding(positions, table)

@@ -1,0 +1,52 @@
+"""``henkan evaluate``: a model's scores on held-out pairs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from henkan.errors import ConfigError, DataError
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model folder, or a run folder.")],
+    source: Annotated[Path | None, typer.Option(help="Sources, one a line; .gz too.")] = None,
+    reference: Annotated[
+        list[Path] | None, typer.Option(help="Right answers, one a line; several files allowed.")
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Instead: a .tsv of sources and one or more right answers each; .gz too.")
+    ] = None,
+    beam: Annotated[int | None, typer.Option(help="Beam size; 1 is greedy.", show_default="the model's")] = None,
+    outputs: Annotated[Path | None, typer.Option(help="Also write the model's outputs there, one a line.")] = None,
+) -> None:
+    """Score a model: signatures, 95 % intervals, scores by length; written to metrics.json and the run's report."""
+    from henkan.data.readers import read_lines, read_references
+    from henkan.evaluation import evaluate as score
+    from henkan.evaluation import record
+    from henkan.metrics.score import shown
+    from henkan.model import load
+
+    if (pairs is None) == (source is None or not reference):
+        raise ConfigError("give --source and --reference, or --pairs with a .tsv")
+    loaded = load(model)
+    if pairs is not None:
+        rows = read_references(pairs)
+        sources, references = [row[0] for row in rows], [row[1] for row in rows]
+    else:
+        assert source is not None and reference is not None
+        sources = list(read_lines(source))
+        columns = [list(read_lines(path)) for path in reference]
+        for path, column in zip(reference, columns, strict=True):
+            if len(column) != len(sources):
+                raise DataError(
+                    f"{source} has {len(sources):,} lines and {path} has {len(column):,}; line belongs to line"
+                )
+        references = [list(answers) for answers in zip(*columns, strict=True)]
+    evaluation = score(loaded, sources, references, loaded.options(beam))
+    for found in evaluation.scores:
+        typer.echo(f"{found.name} {shown(found.value)}  (95 % interval {found.interval})")
+        typer.echo(f"  {found.signature}")
+    typer.echo(f"written to {record(evaluation, model)}")
+    if outputs is not None:
+        outputs.write_text("".join(f"{line}\n" for line in evaluation.outputs), encoding="utf-8")

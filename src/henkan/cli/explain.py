@@ -1,0 +1,58 @@
+"""``henkan presets``, ``henkan explain`` and ``henkan schema``: what exists and what would be used."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def presets() -> None:
+    """List the architectures by name, with their sizes and the papers they come from."""
+    from henkan.presets import describe
+
+    typer.echo(_columns([("PRESET", "SIZES", "PAPER", ""), *map(_texts, describe())]))
+
+
+def explain(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY.PATH=VALUE", help="Settings that win.")] = None,
+) -> None:
+    """Show every effective setting of a recipe, and where it came from: the recipe, its preset, or the default."""
+    from henkan.config import origins, validate
+    from henkan.recipe import RunConfig, settings_layers
+
+    layers = settings_layers(recipe, overrides or [])
+    found = origins(validate(RunConfig, layers), layers)
+    typer.echo(_columns([("SETTING", "VALUE", "FROM"), *map(_texts, found)]))
+
+
+def schema() -> None:
+    """Print the JSON Schema of a recipe: point your editor at it and it completes and checks what you write."""
+    import json
+
+    from henkan.config import json_schema
+    from henkan.recipe import RunConfig
+
+    typer.echo(json.dumps(json_schema(RunConfig), indent=2, ensure_ascii=False))
+
+
+def _texts(row: tuple[Any, ...]) -> tuple[str, ...]:
+    """A row as texts, values as they would be written in a recipe."""
+    return tuple(_text(cell) for cell in row)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value)) or "[]"
+    return str(value)
+
+
+def _columns(rows: list[tuple[str, ...]]) -> str:
+    """Rows as lines, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,74 @@
+"""``henkan predict`` (and ``translate``): lines in, lines out, in order, as they are ready."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(Enum):
+    """What a line of output is."""
+
+    TEXT = "text"
+    TSV = "tsv"
+    JSONL = "jsonl"
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model folder, or a run folder.")],
+    file: Annotated[Path, typer.Argument(help="One input a line; - is standard input.")] = Path("-"),
+    beam: Annotated[int | None, typer.Option(help="Beam size; 1 is greedy.", show_default="the model's")] = None,
+    n_best: Annotated[int, typer.Option(help="Outputs for each input.")] = 1,
+    length_penalty: Annotated[str | None, typer.Option(help="gnmt, plain or none.", show_default="the model's")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Strength of the length penalty.", show_default="the model's")
+    ] = None,
+    max_ratio: Annotated[
+        float | None, typer.Option(help="Longest output, in tokens for each input token.", show_default="the model's")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Longest output in tokens.", show_default="the model's")
+    ] = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="With each output, where its tokens looked (tsv, jsonl).")
+    ] = False,
+    output_format: Annotated[
+        Format, typer.Option("--format", help="text; tsv: score, output; jsonl: all.")
+    ] = Format.TEXT,
+    long_lines: Annotated[
+        str, typer.Option(help="Inputs over --longest: split at sentence ends and joined again, or refuse.")
+    ] = "split",
+    longest: Annotated[int, typer.Option(help="Longest input in tokens.", min=8)] = 512,
+) -> None:
+    """Run a model over a file or standard input."""
+    import sys
+
+    from henkan.errors import ConfigError
+    from henkan.model import load
+    from henkan.prediction import Predictor, windows
+
+    if long_lines not in ("split", "refuse"):
+        raise ConfigError(f"--long-lines {long_lines!r}: expected split or refuse")
+    loaded = load(model)
+    given = {
+        "beam": None if beam is None and n_best == 1 else max(beam or loaded.config.decoding.beam, n_best),
+        "n_best": n_best,
+        "length_penalty": length_penalty,
+        "alpha": alpha,
+        "max_ratio": max_ratio,
+        "max_length": max_length,
+    }
+    predictor = Predictor(
+        loaded,
+        {name: value for name, value in given.items() if value is not None},
+        align,
+        longest,
+        long_lines == "split",
+    )
+    for number, lines in windows(file):
+        for line in predictor.rows(lines, number, output_format.value):
+            sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    if predictor.split:
+        typer.echo(f"{predictor.split:,} inputs over {longest} tokens were translated in parts", err=True)

@@ -1,0 +1,81 @@
+"""Test scores of a model, computed once on outputs that nothing was chosen by, and where they are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from henkan.decode.beam import BeamOptions
+from henkan.errors import StorageError
+from henkan.folder import replace_file
+from henkan.metrics import MEASURES, LengthBand, Score, by_length
+from henkan.model import Model
+from henkan.report import write_report
+
+SAMPLES = 10
+"""Outputs that are kept for the report, spread over the test set."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Outputs of a model for a test set, and what they are worth."""
+
+    outputs: list[str]
+    scores: list[Score]
+    bands: list[LengthBand]  # the first score by source length
+    samples: list[dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """What stands in metrics.json."""
+        return {
+            "scores": [score.to_json() for score in self.scores],
+            "by_length": [
+                {"shortest": band.shortest, "longest": band.longest, "score": band.score.to_json()}
+                for band in self.bands
+            ],
+            "length_unit": "characters of the source" if self._single_words else "words of the source",
+            "samples": self.samples,
+        }
+
+    @property
+    def _single_words(self) -> bool:
+        return all(" " not in str(sample["source"]) for sample in self.samples)
+
+
+def evaluate(
+    model: Model, sources: Sequence[str], references: Sequence[Sequence[str]], options: BeamOptions | None = None
+) -> Evaluation:
+    """Predict each source and score the outputs by the scores that the model's recipe names."""
+    outputs = [found[0].text for found in model.explain(sources, options)]
+    measurements = [MEASURES[name](outputs, references) for name in model.config.scores]
+    spaced = any(" " in source for source in sources)
+    lengths = [len(source.split()) if spaced else len(source) for source in sources]
+    step = max(1, len(sources) // SAMPLES)
+    samples = [
+        {"source": sources[place], "reference": list(references[place]), "output": outputs[place]}
+        for place in range(0, len(sources), step)
+    ][:SAMPLES]
+    return Evaluation(
+        outputs, [measurement.score() for measurement in measurements], by_length(measurements[0], lengths), samples
+    )
+
+
+def record(evaluation: Evaluation, folder: Path) -> Path:
+    """Write metrics.json of a run folder (its model and its report with it), or of a model folder; returns the file."""
+    text = json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1) + "\n"
+    run = folder if (folder / "model").is_dir() else folder.parent if folder.name == "model" else None
+    replace_file(folder / "model" if run == folder else folder, "metrics.json", text)
+    if run is None or not (run / "events.jsonl").is_file():
+        return folder / "metrics.json"
+    partial = run / ".metrics.json.partial"
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(run / "metrics.json")
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(f"{run / 'metrics.json'}: could not be written: {error}") from error
+    write_report(run)
+    return run / "metrics.json"

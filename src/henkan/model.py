@@ -1,0 +1,166 @@
+"""A trained model: loaded from its folder, asked for predictions, checked against its own self-test.
+
+model.safetensors, config.yaml, tokenizer*.json --(load)--> Model --(predict)--> text
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from henkan import folder as model_folder
+from henkan.config import dump, validate
+from henkan.data.collate import collate_pairs
+from henkan.data.example import Example
+from henkan.decode.beam import BeamOptions
+from henkan.errors import ConfigError, FolderError, RunError
+from henkan.models.encoder_decoder import EncoderDecoder
+from henkan.recipe import RunConfig
+from henkan.settings import read_layer
+from henkan.tasks.preparation import load_tokenizers, save_tokenizers
+from henkan.tasks.translator import Prediction, Translator
+from henkan.text.tokenizer import Tokenizer
+
+TOLERANCE = 1e-3
+"""How far a self-test's scores may be off, in nats per output."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model with its settings and tokenizers."""
+
+    config: RunConfig
+    network: EncoderDecoder
+    tokenizers: tuple[Tokenizer, Tokenizer]
+
+    def predict(self, texts: Sequence[str], *, beam: int | None = None) -> list[str]:
+        """The best output for each text, in order; ``beam`` None takes the beam the model was made for, 1 is greedy."""
+        return [found[0].text for found in self.explain(texts, self.options(beam))]
+
+    def explain(
+        self, texts: Sequence[str], options: BeamOptions | None = None, *, align: bool = False
+    ) -> list[list[Prediction]]:
+        """The ``n_best`` outputs for each text, best first, with scores, pieces and, on request, alignments."""
+        return self.translator().predict(texts, options=options, align=align)
+
+    def options(self, beam: int | None = None) -> BeamOptions:
+        """How the model searches unless told otherwise, with another beam."""
+        decoding = self.config.decoding
+        return decoding if beam is None else BeamOptions.model_validate({**decoding.model_dump(), "beam": beam})
+
+    def translator(self) -> Translator:
+        """The model as a text-to-text function."""
+        return Translator.of(self.network, self.tokenizers, self.config.data.reverse_source, self.config.decoding)
+
+    def log_probs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The log-probability, in nats, of each target given its source, the end included; forced decoding."""
+        sources = self.tokenizers[0].encode([source for source, _ in pairs])
+        targets = self.tokenizers[1].encode([target for _, target in pairs])
+        examples = [
+            Example.of(index, source, target)
+            for index, (source, target) in enumerate(zip(sources, targets, strict=True))
+        ]
+        batch = collate_pairs(examples, self.config.data.reverse_source)
+        with torch.inference_mode():
+            scores = self.network(batch).heads["tokens"]
+            assert not isinstance(scores, Tensor)
+            return scores.loss(batch.labels["tokens"])[1].sum(1).tolist()
+
+
+def load(folder: str | Path) -> Model:
+    """The model in a model folder, or the best model of a run folder.
+
+    Raises:
+        FolderError: missing, damaged, or written by a newer version.
+    """
+    place = Path(folder)
+    if not (place / "manifest.json").exists() and (place / "model" / "manifest.json").exists():
+        place = place / "model"
+    model_folder.check_folder(place)
+    try:
+        config = validate(RunConfig, [read_layer(place / "config.yaml")])
+    except ConfigError as error:
+        raise FolderError(f"{place / 'config.yaml'}: not settings that this version knows:\n{error}") from error
+    tokenizers = load_tokenizers(place)
+    with torch.device("meta"):
+        network = config.model.build(tokenizers[0].size, tokenizers[1].size)
+    network = network.to_empty(device="cpu")
+    put_weights(network, model_folder.load_weights(place / "model.safetensors"), place)
+    return Model(config, network.eval(), tokenizers)
+
+
+def put_weights(network: EncoderDecoder, weights: Mapping[str, Tensor], place: Path) -> None:
+    """Copy weights into a network by name; every weight must be there, with its shape, and none be left."""
+    wanted = dict(network.named_parameters())
+    if missing := sorted(wanted.keys() - weights.keys()):
+        raise FolderError(f"{place}: weights lack {', '.join(missing[:3])} ({len(missing)} in all)")
+    if unknown := sorted(weights.keys() - wanted.keys()):
+        raise FolderError(
+            f"{place}: weights that this model does not have: {', '.join(unknown[:3])} ({len(unknown)} in all)"
+        )
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            if parameter.shape != weights[name].shape:
+                raise FolderError(
+                    f"{place}: weight {name} is {tuple(weights[name].shape)}, the model wants {tuple(parameter.shape)}"
+                )
+            parameter.copy_(weights[name])
+
+
+def save(model: Model, place: Path, examples: Sequence[str], card: str) -> None:
+    """Write the model folder ``place``, with a self-test on a few example inputs and the text of the model card."""
+
+    def fill(building: Path) -> None:
+        weights = {name: parameter.float() for name, parameter in model.network.named_parameters()}
+        model_folder.save_weights(building / "model.safetensors", weights)
+        (building / "config.yaml").write_text(dump(model.config), encoding="utf-8")
+        save_tokenizers(model.tokenizers, building)
+        selftest = json.dumps(make_selftest(model, examples), ensure_ascii=False, indent=1)
+        (building / "selftest.json").write_text(selftest + "\n", encoding="utf-8")
+        (building / "metrics.json").write_text('{"scores": []}\n', encoding="utf-8")
+        (building / "README.md").write_text(card, encoding="utf-8")
+
+    model_folder.write_folder(place, fill)
+
+
+def make_selftest(model: Model, inputs: Sequence[str]) -> dict:
+    """Greedy outputs and their forced scores in float32, to be compared wherever the model is loaded again."""
+    outputs = model.predict(inputs, beam=1)
+    scores = model.log_probs(list(zip(inputs, outputs, strict=True)))
+    return {"inputs": list(inputs), "outputs": outputs, "scores": scores, "tolerance": TOLERANCE}
+
+
+def verify(folder: str | Path) -> list[str]:
+    """Load a model and re-run its self-test; what was checked, in sentences.
+
+    Raises:
+        FolderError: damaged, or without a self-test.
+        RunError: the self-test gave other scores.
+    """
+    model = load(folder)
+    place = Path(folder)
+    place = place if (place / "selftest.json").exists() else place / "model"
+    test = model_folder.read_json(place / "selftest.json")
+    try:
+        pairs = list(zip(test["inputs"], test["outputs"], strict=True))
+        expected, tolerance = list(map(float, test["scores"])), float(test["tolerance"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FolderError(f"{place / 'selftest.json'}: not a self-test; copy the folder again") from error
+    scores = model.log_probs(pairs)
+    for (source, _), score, wanted in zip(pairs, scores, expected, strict=True):
+        if not abs(score - wanted) <= tolerance:
+            raise RunError(
+                f"{place}: the self-test gave {score:.6f} for {source!r}, expected {wanted:.6f} within {tolerance}; "
+                "this machine or version computes another model: do not trust its output"
+            )
+    same = sum(found == wanted for found, (_, wanted) in zip(model.predict(test["inputs"], beam=1), pairs, strict=True))
+    return [
+        f"{place}: every file is whole (size and SHA-256)",
+        f"forced scores of {len(pairs)} outputs are within {tolerance} of those recorded at training",
+        f"greedy outputs equal the recorded ones: {same} of {len(pairs)}",
+    ]

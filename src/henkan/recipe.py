@@ -1,0 +1,106 @@
+"""RunConfig: the schema of a whole recipe on one screen, and the layers that its settings come from.
+
+default < preset (by the amount of data, where its size is auto) < recipe file < command line
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pydantic import model_validator
+
+from henkan import presets
+from henkan.config import Config, validate
+from henkan.decode.beam import BeamOptions
+from henkan.errors import DataError
+from henkan.models.encoder_decoder import EncoderDecoderConfig
+from henkan.objectives.cross_entropy import CrossEntropyConfig
+from henkan.settings import Layer, merge, parse_overrides, read_layer
+from henkan.tasks.preparation import DataConfig, VocabularyConfig
+from henkan.tasks.survey import USUAL, Facts, survey
+from henkan.training.options import TrainingConfig
+
+ScoreName = Literal["bleu", "chrf", "ter", "exact-match", "phoneme-error-rate", "word-error-share"]
+
+USUAL_BUDGET = "20m"
+"""How long to train when nobody said."""
+
+
+class RunConfig(Config):
+    """A recipe: everything about a run."""
+
+    preset: str  # an architecture by name; `henkan presets` lists them
+    size: Literal["auto", "small", "published"] = "auto"
+    data: DataConfig
+    vocabulary: VocabularyConfig = VocabularyConfig()
+    model: EncoderDecoderConfig
+    objective: CrossEntropyConfig = CrossEntropyConfig()
+    training: TrainingConfig
+    decoding: BeamOptions = BeamOptions()
+    scores: tuple[ScoreName, ...] = ("bleu", "chrf")  # of `henkan evaluate`; by length, the first
+
+    @model_validator(mode="after")
+    def _chooser_is_known(self) -> Self:
+        known = ("loss", *get_args(ScoreName))
+        if self.training.validate_by not in known:
+            raise ValueError(f"training.validate_by {self.training.validate_by!r} is none of {', '.join(known)}")
+        return self
+
+
+def given_layers(recipe: Path | Mapping[str, Any] | None, overrides: Sequence[str]) -> list[Layer]:
+    """What the user said: a recipe file or mapping, and key.path=value words."""
+    layers = []
+    if isinstance(recipe, Mapping):
+        layers.append(Layer(dict(recipe), "settings"))
+    elif recipe is not None:
+        layers.append(read_layer(Path(recipe)))
+    if overrides:
+        layers.append(parse_overrides(overrides))
+    return layers
+
+
+def with_preset(given: Sequence[Layer], facts: Facts) -> tuple[list[Layer], str]:
+    """The layers of a run, the preset's at the bottom, and a sentence that says what was chosen and why."""
+    said = merge(given)
+    name, wanted = said.get("preset"), said.get("size", "auto")
+    chosen = presets.default(facts) if name is None else str(name)
+    preset = presets.find(chosen)
+    size = preset.choose(str(wanted), facts)
+    why = [] if name else ["no preset was named"]
+    why += [] if wanted != "auto" or len(preset.sizes) == 1 else ["size auto"]
+    reason = f"; {' and '.join(why)}, and there are {facts.pairs:,} pairs" if why else ""
+    sides = f"source as {_units(facts.source.unit)}, target as {_units(facts.target.unit)}"
+    values = {"preset": chosen, "size": size, **preset.sizes[size](facts)}
+    training = said.get("training")
+    lengths = ("steps", "epochs", "budget")
+    if not isinstance(training, dict) or all(training.get(length) is None for length in lengths):
+        values["training"] = {**values["training"], "budget": USUAL_BUDGET}
+    layer = Layer(values, f"preset {chosen} ({size})")
+    return [layer, *[_resolved(layer, size) for layer in given]], f"preset {chosen}, size {size}, {sides}{reason}"
+
+
+def _resolved(layer: Layer, size: str) -> Layer:
+    """A layer that says ``size: auto`` gets what auto became, so that it does not win over the preset's."""
+    if layer.values.get("size") != "auto":
+        return layer
+    return Layer({**layer.values, "size": size}, layer.origin, layer.lines, layer.file)
+
+
+def _units(unit: str) -> str:
+    return {"subword": "subwords", "word": "words", "character": "characters"}[unit]
+
+
+def look(given: Sequence[Layer]) -> Facts:
+    """Facts about the training pairs that the layers name; of a usual corpus where they cannot be read."""
+    try:
+        return survey(validate(RunConfig, with_preset(given, USUAL)[0]).data.training())
+    except DataError:
+        return USUAL
+
+
+def settings_layers(recipe: Path | Mapping[str, Any] | None, overrides: Sequence[str] = ()) -> list[Layer]:
+    """Every layer of a recipe's settings, the preset's included; for ``henkan explain``."""
+    given = given_layers(recipe, overrides)
+    return with_preset(given, look(given))[0]

@@ -1,0 +1,182 @@
+"""A run: from a recipe to a trained model in a folder.
+
+settings -> prepare pairs -> build -> train -> model folder -> report
+
+runs/x/config.yaml      resolved settings          runs/x/events.jsonl   what happened
+runs/x/prepared/        integers and tokenizers    runs/x/report.html    the same as a page
+runs/x/checkpoints/     to go on from              runs/x/metrics.json   test scores, from `henkan evaluate`
+runs/x/model/           the best model
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from henkan.config import dump, validate
+from henkan.errors import ConfigError, FolderError
+from henkan.model import Model, load, save
+from henkan.models.encoder_decoder import EncoderDecoder
+from henkan.recipe import RunConfig, given_layers, with_preset
+from henkan.report import write_report
+from henkan.settings import merge, read_layer
+from henkan.tasks.preparation import Prepared, prepare
+from henkan.tasks.survey import USUAL, survey
+from henkan.tasks.translation import Translation
+from henkan.training import distributed
+from henkan.training.loop import Result
+from henkan.training.loop import train as train_loop
+
+SELFTEST_INPUTS = 8
+"""Validation sources that go into a model's self-test."""
+
+Tell = Callable[[str], None]
+
+
+def train(
+    recipe: str | Path | Mapping[str, Any] | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    output: str | Path,
+    resume: bool = False,
+    started: float | None = None,
+    console: Console | None = None,
+) -> Model:
+    """Train a model and return the best one; its folder is ``output``/model.
+
+    Args:
+        recipe: a YAML file or the same as a mapping, ``{"data": {"pairs": "a.tsv"}, "training": {"budget": "10m"}}``.
+        overrides: ``key.path=value`` words that win over the recipe.
+        output: the run folder, which must not hold a run yet unless ``resume``.
+        resume: go on with the run in ``output``; settings that are given must be those of that run.
+        started: ``time.monotonic()`` from which a budget counts; None: now.
+        console: shows progress and the few lines that a user should see; None: standard output.
+
+    Raises:
+        ConfigError: everything that is wrong with the settings, at once.
+        DataError: the pairs cannot be used.
+        FolderError: ``output`` holds a run already, or none where one is to be resumed.
+        Stopped: a signal asked to stop; all is saved.
+    """
+    started = time.monotonic() if started is None else started
+    folder = Path(output)
+    given = given_layers(Path(recipe) if isinstance(recipe, str) else recipe, overrides)
+    with distributed.processes():
+        first = distributed.rank() == 0
+        console = (console or Console(highlight=False, markup=False, soft_wrap=True)) if first else Console(quiet=True)
+        speak: Tell = console.print
+        config = _resumed(folder, given) if resume else _fresh(folder, given, speak)
+        if first:
+            _prepare(config, folder, resume, speak)
+        distributed.barrier()
+        prepared = prepare(config.data, config.vocabulary, folder / "prepared", lambda line: None)
+        network, result = _train(config, prepared, folder, resume, started, console)
+        if first:
+            _finish(Model(config, network.eval(), prepared.tokenizers), prepared, folder, result, speak)
+        distributed.barrier()
+    return load(folder)
+
+
+def _fresh(folder: Path, given: list, tell: Tell) -> RunConfig:
+    """The settings of a new run; wrong ones are found before any data is read."""
+    draft = validate(RunConfig, with_preset(given, USUAL)[0])
+    if any((folder / name).exists() for name in ("config.yaml", "events.jsonl", "checkpoints", "model")):
+        raise FolderError(
+            f"{folder}: already holds a run; go on with it by --resume, name another folder, or remove this one"
+        )
+    layers, choice = with_preset(given, survey(draft.data.training()))
+    config = validate(RunConfig, layers)
+    tell(choice)
+    return config
+
+
+def _prepare(config: RunConfig, folder: Path, resume: bool, tell: Tell) -> None:
+    """Make the data of a run, and then only its config.yaml: a run whose pairs are refused leaves nothing behind."""
+    prepared = folder / "prepared"
+    if not resume:
+        shutil.rmtree(prepared, ignore_errors=True)  # of a run that ended before it began
+    prepare(config.data, config.vocabulary, prepared, tell)
+    if not resume:
+        partial = folder / f".config.yaml.{os.getpid()}"
+        partial.write_text(dump(config), encoding="utf-8")
+        partial.replace(folder / "config.yaml")
+
+
+def _resumed(folder: Path, given: list) -> RunConfig:
+    """The settings of the run in the folder; given ones may repeat them but not change them."""
+    if not (folder / "config.yaml").is_file():
+        raise FolderError(f"{folder}: holds no run to resume (no config.yaml); leave --resume out to start one")
+    layer = read_layer(folder / "config.yaml")
+    config = validate(RunConfig, [layer])
+    changed = validate(RunConfig, [layer, *given]) if given else config
+    if changed != config:
+        before, after = config.model_dump(mode="json"), changed.model_dump(mode="json")
+        different = ", ".join(key for key in before if before[key] != after[key])
+        raise ConfigError(
+            f"{folder}: a resumed run keeps its settings, but these differ: {different} "
+            f"({', '.join(merge(given))} given); leave them out, or start another run"
+        )
+    return config
+
+
+def _train(
+    config: RunConfig, prepared: Prepared, folder: Path, resume: bool, started: float, console: Console
+) -> tuple[EncoderDecoder, Result]:
+    """The network with the best weights by validation, and what is known of them."""
+    source, target = prepared.tokenizers
+    torch.manual_seed(config.training.seed)
+    network = config.model.build(source.size, target.size)
+    task = Translation(
+        prepared, config.objective.build(), config.decoding, config.data.reverse_source, validation_scores(config)
+    )
+    reserve = finishing_seconds(network)
+    return network, train_loop(
+        task, network, config.training, folder, started=started, reserve=reserve, resume=resume, console=console
+    )
+
+
+def validation_scores(config: RunConfig) -> list[str]:
+    """Which scores a validation computes: those of the recipe that are cheap, and the one that chooses."""
+    cheap = [name for name in ("bleu", "exact-match") if name in config.scores]
+    chooser = config.training.validate_by
+    return sorted({*cheap, *([chooser] if chooser != "loss" else [])})
+
+
+def finishing_seconds(network: torch.nn.Module) -> float:
+    """What writing the model folder, its self-test and the report may take after training."""
+    return 3.0 + sum(parameter.numel() for parameter in network.parameters()) / 20e6
+
+
+def _finish(model: Model, prepared: Prepared, folder: Path, result: Result, tell: Tell) -> None:
+    examples = [pair[0] for pair in prepared.valid_pairs[:SELFTEST_INPUTS]]
+    save(model, folder / "model", examples, _card(model.config, prepared, result))
+    write_report(folder)
+    tell(f"model: {folder / 'model'}   report: {folder / 'report.html'}")
+
+
+def _card(config: RunConfig, prepared: Prepared, result: Result) -> str:
+    """README.md of the model folder."""
+    data = config.data
+    files = data.pairs or f"{data.source} and {data.target}"
+    scores = ", ".join(f"{name} {value:.2f}" for name, value in result.scores.items())
+    return f"""# {config.preset} ({config.size})
+
+Trained by Henkan on {prepared.report["kept"]:,} pairs from {files}.
+
+| | |
+| --- | --- |
+| vocabulary | {prepared.tokenizers[0].size:,} source, {prepared.tokenizers[1].size:,} target |
+| best update | {result.update:,} |
+| validation loss | {result.loss:.4f} nats per token |
+| validation scores (greedy) | {scores or "none"} |
+
+Scores on test data, if any were computed, are in `metrics.json` with their signatures. The settings are in
+`config.yaml`. Use it: `henkan predict FOLDER input.txt`; check it: `henkan verify FOLDER`.
+"""

@@ -1,0 +1,1 @@
+"""Tasks bring data, model, objective and metric together; each is one file."""

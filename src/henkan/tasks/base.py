@@ -1,0 +1,34 @@
+"""What the training loop knows of a task."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from henkan.data.example import Example
+from henkan.data.plan import Lengths
+from henkan.objectives.base import Objective
+from henkan.tensors import Batch
+
+
+class Task(Protocol):
+    """Data and their meaning, split by split ("train", "valid")."""
+
+    objective: Objective
+
+    def lengths(self, split: str) -> Lengths:
+        """Tokens of every example as the model sees them."""
+        ...
+
+    def example(self, split: str, index: int, rng: np.random.Generator) -> Example:
+        """One example; ``rng`` comes from (seed, epoch, index), so noise is the same on any rank."""
+        ...
+
+    def collate(self, examples: list[Example]) -> Batch:
+        """Examples to one padded batch: pure."""
+        ...
+
+    def evaluate(self, model: Any, split: str) -> dict[str, float]:
+        """Quick scores of what the model produces, by name; the loop computes the loss itself."""
+        ...

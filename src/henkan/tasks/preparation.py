@@ -1,0 +1,223 @@
+"""From files of pairs to tokenizers and memory-mapped integers.
+
+    read -> hold a validation part out (if none is given) -> learn tokenizers -> encode, filter, write -> one folder
+
+    data/tokenizer.json, or tokenizer.source.json and tokenizer.target.json
+    data/train/ data/valid/          integers, see data/corpus.py
+    data/valid.jsonl                 the validation pairs as text, for scores
+    data/report.json                 what was kept, dropped and held out
+
+The folder appears complete or not at all, and is used again as it is when a run is resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from henkan.config import Config
+from henkan.data.corpus import Corpus, write_corpus
+from henkan.data.example import Pair
+from henkan.data.readers import PairsFile, ParallelText
+from henkan.data.split import choose_holdout
+from henkan.data.transforms import FilterConfig, FilterReport
+from henkan.errors import StorageError
+from henkan.text.normalise import normalise
+from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
+
+Pairs: TypeAlias = ParallelText | PairsFile
+
+
+class DataConfig(Config):
+    """Where the pairs are: two parallel files, or one file of pairs (.tsv or .jsonl); plain or .gz."""
+
+    source: Path | None = None
+    target: Path | None = None
+    pairs: Path | None = None
+    valid_source: Path | None = None
+    valid_target: Path | None = None
+    valid_pairs: Path | None = None
+    held_out: int | None = Field(None, ge=1, le=100_000)  # validation pairs to hold out; None: a fiftieth, 50 to 1,000
+    filters: FilterConfig = FilterConfig()
+    reverse_source: bool = False  # Sutskever et al. (2014), section 3.3
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for name in ("", "valid_"):
+            source, target, pairs = (getattr(self, name + side) for side in ("source", "target", "pairs"))
+            if (source is None) != (target is None):
+                raise ValueError(f"{name}source and {name}target go together: one of them is missing")
+            if pairs is not None and source is not None:
+                raise ValueError(f"{name}pairs, or {name}source with {name}target, not both")
+            if not name and pairs is None and source is None:
+                raise ValueError("no training pairs: give `pairs`, or `source` and `target`")
+        return self
+
+    def training(self) -> Pairs:
+        """The training files, nothing read yet."""
+        return _open(self.source, self.target, self.pairs)
+
+    def validation(self) -> Pairs | None:
+        """The validation files, or None where a part is to be held out."""
+        if self.valid_pairs is None and self.valid_source is None:
+            return None
+        return _open(self.valid_source, self.valid_target, self.valid_pairs)
+
+
+class VocabularyConfig(Config):
+    """How both sides are cut into tokens: by one joint tokenizer, or by one for each."""
+
+    joint: bool = True
+    source: TokenizerConfig = TokenizerConfig()
+    target: TokenizerConfig | None = None  # None: like the source
+
+    @model_validator(mode="after")
+    def _one_or_two(self) -> Self:
+        if self.joint and self.target is not None and self.target != self.source:
+            raise ValueError("a joint tokenizer has one set of settings: leave `target` out, or set `joint: false`")
+        return self
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a translation task trains on."""
+
+    tokenizers: tuple[Tokenizer, Tokenizer]
+    train: Corpus
+    valid: Corpus
+    valid_pairs: list[tuple[str, str]]
+    report: dict[str, Any]
+
+
+def tokenizer_files(folder: Path) -> tuple[Path, Path]:
+    """Where the tokenizers of a folder are: one file twice where they are joint."""
+    joint = folder / "tokenizer.json"
+    return (joint, joint) if joint.exists() else (folder / "tokenizer.source.json", folder / "tokenizer.target.json")
+
+
+def load_tokenizers(folder: Path) -> tuple[Tokenizer, Tokenizer]:
+    """The source's and the target's; one object twice where they are joint."""
+    source, target = tokenizer_files(folder)
+    if source == target:
+        joint = Tokenizer.load(source)
+        return joint, joint
+    return Tokenizer.load(source), Tokenizer.load(target)
+
+
+def save_tokenizers(tokenizers: tuple[Tokenizer, Tokenizer], folder: Path) -> None:
+    """The inverse of :func:`load_tokenizers`."""
+    source, target = tokenizers
+    if source is target:
+        source.save(folder / "tokenizer.json")
+        return
+    source.save(folder / "tokenizer.source.json")
+    target.save(folder / "tokenizer.target.json")
+
+
+def prepare(data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: Callable[[str], None]) -> Prepared:
+    """Make ``folder`` from the files, or open it where it is there already.
+
+    Args:
+        tell: gets the few lines that a user should see: what was dropped, held out, learnt.
+
+    Raises:
+        DataError: files that are missing, damaged, unequal, empty, or of which nothing is left.
+    """
+    if not folder.exists():
+        building = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(building, ignore_errors=True)
+        try:
+            building.mkdir(parents=True)
+            _build(data, vocabulary, building, tell)
+            building.rename(folder)
+        except OSError as error:
+            raise StorageError(f"{folder}: cannot be written ({error.strerror or error}); free some space") from error
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    with (folder / "valid.jsonl").open(encoding="utf-8") as lines:
+        valid_pairs = [tuple(json.loads(line)) for line in lines]
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return Prepared(
+        load_tokenizers(folder), Corpus.open(folder / "train"), Corpus.open(folder / "valid"), valid_pairs, report
+    )
+
+
+def _build(data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: Callable[[str], None]) -> None:
+    everything, given = _Normalised(data.training()), data.validation()
+    training: Iterable[Pair] = everything
+    validation: Iterable[Pair]
+    if given is not None:
+        validation = _Normalised(given)
+    else:
+        count = sum(1 for _ in everything)
+        wanted = data.held_out or max(50, min(1000, count // 50))
+        out = choose_holdout((pair.source for pair in everything), min(wanted, max(1, count // 5)))
+        training = _Chosen(everything, lambda pair: not out(pair.source))
+        validation = _Chosen(everything, lambda pair: out(pair.source))
+        held = sum(1 for _ in validation)
+        tell(f"held out for validation: {held:,} of {count:,} pairs, chosen by a hash of the source")
+    save_tokenizers(_learn(vocabulary, training), folder)
+    tokenizers = load_tokenizers(folder)
+    kept = write_corpus(folder / "train", training, *tokenizers, data.filters)
+    tell(f"training pairs: {kept}")
+    valid_kept = write_corpus(folder / "valid", validation, *tokenizers, data.filters)
+    if valid_kept.dropped:
+        tell(f"validation pairs: {valid_kept}")
+    with (folder / "valid.jsonl").open("w", encoding="utf-8") as lines:
+        for pair in validation:
+            if pair.source.strip() and pair.target.strip():
+                lines.write(json.dumps([pair.source, pair.target], ensure_ascii=False) + "\n")
+    _write_report(folder / "report.json", tokenizers, kept, valid_kept)
+
+
+def _learn(config: VocabularyConfig, training: Iterable[Pair]) -> tuple[Tokenizer, Tokenizer]:
+    if config.joint:
+        joint = learn(config.source, (text for pair in training for text in (pair.source, pair.target)))
+        return joint, joint
+    source = learn(config.source, (pair.source for pair in training))
+    return source, learn(config.target or config.source, (pair.target for pair in training))
+
+
+def _write_report(
+    path: Path, tokenizers: tuple[Tokenizer, Tokenizer], kept: FilterReport, valid_kept: FilterReport
+) -> None:
+    report = {
+        **kept.to_json(),
+        "validation": valid_kept.to_json(),
+        "vocabulary": {"source": tokenizers[0].size, "target": tokenizers[1].size},
+    }
+    path.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _open(source: Path | None, target: Path | None, pairs: Path | None) -> Pairs:
+    if pairs is not None:
+        return PairsFile(pairs)
+    assert source is not None and target is not None
+    return ParallelText(source, target)
+
+
+class _Normalised:
+    """The same pairs in NFC; read again at each iteration."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self.pairs = pairs
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (Pair(normalise(pair.source), normalise(pair.target), pair.line) for pair in self.pairs)
+
+
+class _Chosen:
+    """The pairs that a rule wants; read again at each iteration."""
+
+    def __init__(self, pairs: Iterable[Pair], wanted: Callable[[Pair], bool]) -> None:
+        self.pairs = pairs
+        self.wanted = wanted
+
+    def __iter__(self) -> Iterator[Pair]:
+        return filter(self.wanted, self.pairs)

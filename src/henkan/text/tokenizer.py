@@ -1,0 +1,291 @@
+"""Learning a vocabulary, and texts to ids and back: a thin layer over the ``tokenizers`` library.
+
+- The first four ids are the same in every vocabulary: padding, unknown, start, end.
+- ``▁`` (U+2581) stands for a space. A subword carries the space before it, so decoding is exact.
+- No subword crosses a space or holds more than one punctuation mark or digit, so ``3,50`` is read digit by digit
+  and ``end.`` is ``end`` and a full stop wherever it stands.
+- Special tokens are never recognised inside a text: ``</s>`` written by somebody is four ordinary characters.
+- A character that was not there when learning is one UNKNOWN (a run of them, for ``unigram``).
+"""
+
+import contextlib
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import tokenizers
+from pydantic import Field
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+
+from henkan.config import Config
+from henkan.errors import DataError, StorageError
+from henkan.text.normalise import normalise
+from henkan.text.unigram import learn_unigram
+
+PAD, UNKNOWN, START, END = range(4)
+SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
+SPACE = "▁"
+MAX_FILE_BYTES = 64 << 20
+LONGEST_PIECE = 16
+"""Characters in a subword, at most; SentencePiece's default too. Keeps whole sentences out of the vocabulary
+where words are written without spaces."""
+
+_ONE_BY_ONE = Regex(SPACE + r"?[\p{P}\p{N}$+<=>^`|~]")
+_UNIGRAM_SEEDS = 3  # times the vocabulary: pieces that a unigram vocabulary is chosen from
+_WORDPIECE_SPAN = 64  # longest-match-first is quadratic in what it is given, so it is given spans of this length
+
+
+class TokenizerConfig(Config):
+    """How texts become ids.
+
+    ``bpe``: byte-pair encoding over characters (Sennrich 2016). ``unigram``: the likeliest segmentation under a
+    unigram model (Kudo 2018). ``wordpiece``: the longest known piece first (Schuster & Nakajima 2012; Wu 2016).
+    ``word``: what stands between spaces. ``character``: one token for each code point.
+    """
+
+    kind: Literal["bpe", "unigram", "wordpiece", "word", "character"] = "bpe"
+    vocabulary: int = Field(8000, ge=8, le=1_000_000, description="most entries, the four special tokens included")
+    sample: int = Field(1_000_000, ge=1, le=100_000_000, description="most texts to learn from, drawn evenly")
+
+
+class Tokenizer:
+    """A learnt vocabulary.
+
+    Args:
+        library: a tokenizer of the ``tokenizers`` library whose first four ids are the special tokens.
+
+    Raises:
+        DataError: the ids are not 0, 1, 2, ... or do not start with the special tokens.
+    """
+
+    def __init__(self, library: tokenizers.Tokenizer) -> None:
+        vocabulary = library.get_vocab()
+        for special, token in enumerate(SPECIAL_TOKENS):
+            if vocabulary.get(token) != special:
+                raise DataError(f"the vocabulary has {token} at id {vocabulary.get(token)}; expected {special}")
+        if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+            raise DataError(f"the {len(vocabulary)} ids of the vocabulary are not 0 to {len(vocabulary) - 1}")
+        self.size = len(vocabulary)
+        self._library = library
+        self._pieces = sorted(vocabulary, key=vocabulary.__getitem__)
+        self._whole_words = isinstance(library.model, models.WordLevel)
+        library.encode_special_tokens = True  # "special tokens are text like any other", in the library's words
+        library.no_truncation()
+        library.no_padding()
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, in normalisation form C, without START and END.
+
+        Raises:
+            DataError: a text holds half of a surrogate pair, which no UTF-8 file can.
+        """
+        try:
+            encodings = self._library.encode_batch_fast(list(texts), add_special_tokens=False)
+        except (TypeError, UnicodeEncodeError):
+            for number, text in enumerate(texts, start=1):
+                _refuse_surrogates(text, number)
+            raise
+        rows = [encoding.ids for encoding in encodings]
+        if self._whole_words:  # a text may hold the word "</s>", which is in the vocabulary
+            return [[token if token > END else UNKNOWN for token in row] for row in rows]
+        return rows
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each row of ids: up to END, without PAD and START; UNKNOWN is shown as ``<unk>``."""
+        rows = []
+        for row in ids:
+            end = next((place for place, token in enumerate(row) if token == END), len(row))
+            rows.append([token for token in row[:end] if token not in (PAD, START)])
+        return list(self._library.decode_batch(rows, skip_special_tokens=False))
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """How each id is written in the vocabulary."""
+        return [self._pieces[token] for token in ids]
+
+    def save(self, path: Path) -> None:
+        """Write the vocabulary as the library's JSON; the file is whole or not there.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(self._library.to_str(pretty=True).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise StorageError(f"{path}: cannot write the vocabulary ({error.strerror})") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            DataError: the file is missing, over 64 MiB, or no vocabulary of ours.
+        """
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise DataError(f"{path}: cannot read the vocabulary ({error.strerror})") from error
+        if len(content) > MAX_FILE_BYTES:
+            raise DataError(f"{path}: over {MAX_FILE_BYTES >> 20} MiB, which is too large for a vocabulary")
+        try:
+            return cls(_parse(content))
+        except DataError as error:
+            raise DataError(f"{path} is not a vocabulary of ours: {error}") from error
+
+
+def learn(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
+    """Learn a vocabulary.
+
+    The texts are read once; where there are more than ``config.sample``, an even sample of them is kept in memory.
+    The same texts give the same vocabulary, byte for byte. Where there are more characters than entries, the rarest
+    stay unknown.
+
+    Raises:
+        DataError: there is no text to learn from.
+    """
+    sample = [normalise(text) for text in _draw(texts, config.sample)]
+    room = config.vocabulary - len(SPECIAL_TOKENS)
+    if config.kind == "word":
+        words = Counter(word for text in sample for word in text.split(" ") if word and word not in SPECIAL_TOKENS)
+        return Tokenizer(_word_library(_most_common(words, room)))
+    characters = _count_characters(sample)
+    if config.kind == "character":
+        return Tokenizer(_character_library(_most_common(characters, room)))
+    return Tokenizer(_subword_library(config, sample, characters))
+
+
+def _draw(texts: Iterable[str], most: int) -> list[str]:
+    """All texts, or a uniform sample of ``most`` of them (reservoir sampling, Vitter 1985) where there are more."""
+    generator = random.Random(0)
+    kept: list[str] = []
+    for place, text in enumerate(texts):
+        if place < most:
+            kept.append(text)
+        elif (drawn := generator.randrange(place + 1)) < most:
+            kept[drawn] = text
+    if not any(kept):
+        raise DataError("there is no text to learn a vocabulary from")
+    return kept
+
+
+def _count_characters(texts: list[str]) -> Counter[str]:
+    """How often each character occurs, a space counted as ▁."""
+    counts = np.zeros(0x110000, dtype=np.int64)
+    for start in range(0, len(texts), 10_000):
+        chunk = "".join(texts[start : start + 10_000])
+        codes = np.frombuffer(chunk.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        counts += np.bincount(codes, minlength=len(counts))
+    counts[ord(SPACE)] += counts[ord(" ")]
+    counts[ord(" ")] = 0
+    return Counter({chr(code): int(counts[code]) for code in np.flatnonzero(counts)})
+
+
+def _most_common(counts: Counter[str], most: int) -> list[str]:
+    """The most frequent entries, the alphabet deciding between equals."""
+    return sorted(counts, key=lambda entry: (-counts[entry], entry))[:most]
+
+
+def _vocabulary(tokens: list[str]) -> dict[str, int]:
+    return {token: place for place, token in enumerate([*SPECIAL_TOKENS, *tokens])}
+
+
+def _word_library(words: list[str]) -> tokenizers.Tokenizer:
+    library = tokenizers.Tokenizer(models.WordLevel(_vocabulary(words), unk_token=SPECIAL_TOKENS[UNKNOWN]))
+    library.normalizer = normalizers.NFC()
+    library.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(" ")
+    return library  # without a decoder the library joins tokens with spaces
+
+
+def _character_library(characters: list[str]) -> tokenizers.Tokenizer:
+    library = tokenizers.Tokenizer(models.WordLevel(_vocabulary(characters), unk_token=SPECIAL_TOKENS[UNKNOWN]))
+    library.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(" ", SPACE)])
+    library.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    library.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.Fuse()])
+    return library
+
+
+def _subword_library(config: TokenizerConfig, texts: list[str], characters: Counter[str]) -> tokenizers.Tokenizer:
+    """``bpe``, ``unigram`` and ``wordpiece``; the last is learnt as the first and applied otherwise, as usual."""
+    characters[SPACE] += sum(characters.values())  # every text starts with one, so it is never the one left out
+    room = config.vocabulary - len(SPECIAL_TOKENS)
+    alphabet = _most_common(characters, room)
+    if len(alphabet) < len(characters):
+        rare = str.maketrans(dict.fromkeys(set(characters) - set(alphabet)))
+        texts = [text.translate(rare) for text in texts]
+
+    unknown = SPECIAL_TOKENS[UNKNOWN]
+    library = tokenizers.Tokenizer(models.BPE(unk_token=unknown))
+    library.normalizer = normalizers.NFC()
+    split_words = [pre_tokenizers.Metaspace(SPACE, "always"), pre_tokenizers.Split(_ONE_BY_ONE, "isolated")]
+    library.pre_tokenizer = pre_tokenizers.Sequence(split_words)
+    library.decoder = decoders.Metaspace(SPACE, "always")
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocabulary * (_UNIGRAM_SEEDS if config.kind == "unigram" else 1),
+        special_tokens=list(SPECIAL_TOKENS),
+        min_frequency=2,
+        max_token_length=LONGEST_PIECE,
+        show_progress=False,
+    )
+    library.train_from_iterator(texts, trainer, length=len(texts))
+
+    if config.kind == "unigram":
+        words: Counter[str] = Counter()
+        for word, count in Counter(word for text in texts for word in text.split(" ")).items():
+            for piece, _ in library.pre_tokenizer.pre_tokenize_str(word):
+                words[piece] += count
+        seeds = [piece for piece in library.get_vocab() if piece not in SPECIAL_TOKENS]
+        pieces = learn_unigram(words, sorted(seeds), alphabet, room)
+        special = [(token, 0.0) for token in SPECIAL_TOKENS]
+        library.model = models.Unigram([*special, *pieces], UNKNOWN, False)
+    elif config.kind == "wordpiece":
+        library.model = models.WordPiece(
+            library.get_vocab(),
+            unk_token=unknown,
+            max_input_chars_per_word=_WORDPIECE_SPAN,
+            continuing_subword_prefix="",
+        )
+        library.pre_tokenizer = pre_tokenizers.Sequence([*split_words, *_wordpiece_spans(alphabet)])
+    return library
+
+
+def _wordpiece_spans(alphabet: list[str]) -> list[pre_tokenizers.PreTokenizer]:
+    """An unknown character apart, or the library would call the whole word unknown; and nothing too long."""
+    known = "".join(f"\\x{{{ord(character):x}}}" for character in alphabet)
+    return [
+        pre_tokenizers.Split(Regex(f"[^{known}]"), "isolated"),
+        pre_tokenizers.Split(Regex(rf"[\s\S]{{1,{_WORDPIECE_SPAN}}}"), "isolated"),
+    ]
+
+
+def _parse(content: bytes) -> tokenizers.Tokenizer:
+    """The library's tokenizer from its JSON, whatever the bytes are."""
+    try:
+        text = content.decode("utf-8")
+        if not isinstance(json.loads(text), dict):
+            raise DataError("it is no JSON object")
+        library = tokenizers.Tokenizer.from_str(text)
+        library.encode("\U0010fffd", add_special_tokens=False)  # a vocabulary without its unknown token fails only here
+        return library
+    except (KeyboardInterrupt, SystemExit, DataError):
+        raise
+    except BaseException as error:  # the library is Rust: its panics are BaseExceptions
+        raise DataError(str(error).splitlines()[0][:200] if str(error) else type(error).__name__) from error
+
+
+def _refuse_surrogates(text: str, number: int) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(f"text {number} holds half of a surrogate pair at character {error.start + 1}") from error

@@ -1,0 +1,132 @@
+"""``henkan predict``: every line answered, in order, as it is ready, nothing cut."""
+
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.runs.conftest import toy_pairs
+
+from henkan.model import Model
+from henkan.prediction import Predictor, joined, split_line, windows
+from henkan.tasks.translator import Prediction
+
+SOURCES = [source for source, _ in toy_pairs(40, seed=3)]
+
+
+def test_outputs_come_in_the_order_of_the_inputs(toy_model: Model):
+    together = toy_model.predict(SOURCES)
+    assert together == [toy_model.predict([source])[0] for source in SOURCES]
+
+
+def test_an_empty_line_gives_an_empty_line(toy_model: Model):
+    assert toy_model.predict(["", "ka mo", "   "])[::2] == ["", ""]
+
+
+def test_beam_one_is_greedy_and_a_wider_beam_scores_no_worse(toy_model: Model):
+    greedy = toy_model.explain(SOURCES, toy_model.options(1))
+    beam = toy_model.explain(SOURCES, toy_model.options(8))
+    gained = sum(wide[0].score >= narrow[0].score - 1e-5 for wide, narrow in zip(beam, greedy, strict=True))
+    assert gained >= 0.9 * len(SOURCES), f"a beam of 8 scored at least as well on {gained} of {len(SOURCES)}"
+
+
+def test_the_file_is_answered_line_by_line(henkan, finished_run: Path, toy_model: Model, tmp_path: Path):
+    file = tmp_path / "input.txt"
+    file.write_text("".join(f"{line}\n" for line in SOURCES), encoding="utf-8")
+    code, out, _ = henkan("predict", finished_run, file)
+    assert code == 0
+    assert out.splitlines() == toy_model.predict(SOURCES)
+
+
+def test_translate_is_the_same_command(henkan, finished_run: Path, tmp_path: Path):
+    file = tmp_path / "input.txt"
+    file.write_text("ka mo\n", encoding="utf-8")
+    assert henkan("translate", finished_run, file) == henkan("predict", finished_run, file)
+
+
+def test_json_lines_hold_scores_pieces_and_alignments(henkan, finished_run: Path, tmp_path: Path):
+    file = tmp_path / "input.txt"
+    file.write_text("ka mo ri\nsu te\n", encoding="utf-8")
+    code, out, _ = henkan("predict", finished_run, file, "--format", "jsonl", "--n-best", 3, "--align")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [row["line"] for row in rows] == [1, 1, 1, 2, 2, 2]
+    for row in rows:
+        assert len(row["alignment"]) == len(row["pieces"])
+        assert all(0 <= place < len(row["source_pieces"]) for place in row["alignment"])
+    scores = [row["score"] for row in rows[:3]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_tsv_has_line_score_and_output(henkan, finished_run: Path, tmp_path: Path):
+    file = tmp_path / "input.txt"
+    file.write_text("ka mo ri\n", encoding="utf-8")
+    _, out, _ = henkan("predict", finished_run, file, "--format", "tsv")
+    number, score, _ = out.rstrip("\n").split("\t")
+    assert number == "1"
+    assert float(score) <= 0
+
+
+def test_windows_cover_a_long_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("henkan.prediction.WINDOW", 7)
+    file = tmp_path / "input.txt"
+    file.write_text("".join(f"{number}\n" for number in range(1, 31)), encoding="utf-8")
+    found = list(windows(file))
+    assert [number for number, _ in found] == [1, 8, 15, 22, 29]
+    assert [line for _, lines in found for line in lines] == [str(number) for number in range(1, 31)]
+
+
+def test_standard_input_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch):
+    class Standard:
+        buffer = io.BufferedReader(io.BytesIO(b"ka\nmo\nri"))
+
+    monkeypatch.setattr(sys, "stdin", Standard())
+    assert [line for _, lines in windows(Path("-")) for line in lines] == ["ka", "mo", "ri"]
+
+
+@pytest.mark.process
+def test_a_pipe_that_falls_idle_is_answered_at_once(finished_run: Path):
+    command = [sys.executable, "-m", "henkan", "predict", str(finished_run)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for line in ("ka mo", "ri su te"):
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+            started = time.monotonic()
+            assert process.stdout.readline().endswith("\n"), "no answer although the pipe stayed open"
+            assert time.monotonic() - started < 60
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def test_a_long_line_is_split_where_sentences_end_and_nothing_is_lost():
+    def fits(text: str) -> bool:
+        return len(text) <= 12
+
+    line = "One two. Three four! Five?   six seven eight nineteen xxxxxxxxxxxxxxxxxxxxxxxx"
+    parts = split_line(line, fits)
+    assert all(fits(part) for part in parts)
+    assert "".join("".join(parts).split()) == "".join(line.split())
+    assert parts[0] == "One two."
+
+
+def test_a_long_line_is_predicted_in_parts_or_refused(toy_model: Model):
+    line = " ".join(["ka mo ri su"] * 20)
+    splitting = Predictor(toy_model, {}, False, 16, True)
+    (row,) = splitting.rows([line], 1, "text")
+    assert row
+    assert splitting.split == 1
+    with pytest.raises(Exception, match=r"line 5: \d+ tokens, expected at most 16"):
+        list(Predictor(toy_model, {}, False, 16, False).rows([line], 5, "text"))
+
+
+def test_joined_parts_keep_their_places():
+    first = Prediction("a b", -1.0, -2.0, ["a", "b"], ["x", "y", "</s>"], [1, 0])
+    second = Prediction("c", -0.5, -0.7, ["c"], ["z", "</s>"], [0])
+    whole = joined([first, second])
+    assert whole.text == "a b c"
+    assert whole.alignment == [1, 0, 3]
+    assert whole.source_pieces[3] == "z"

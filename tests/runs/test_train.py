@@ -1,0 +1,106 @@
+"""From pairs to a model, by every door: Python, flags, recipe; and what a run leaves behind."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from tests.runs.conftest import TINY, TINY_LUONG, TINY_TRANSFORMER, toy_pairs, write_pairs
+
+import henkan as package
+from henkan.recipe import settings_layers
+
+TINY_BAHDANAU = [
+    "preset=bahdanau-2015",
+    *TINY,
+    "model.encoder.cell.size=8",
+    "model.decoder.cell.size=16",
+    "model.decoder.scores.size=8",
+    "model.decoder.maxout=8",
+]
+TINY_SEQ2SEQ = [
+    "preset=seq2seq-2014",
+    *TINY,
+    *(f"model.{side}.{name}" for side in ("encoder", "decoder") for name in ("cell.size=8", "layers=2")),
+]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [TINY_TRANSFORMER, TINY_LUONG, TINY_BAHDANAU, TINY_SEQ2SEQ],
+    ids=lambda settings: settings[0].removeprefix("preset="),
+)
+def test_every_family_trains_saves_and_predicts(pairs_file: Path, tmp_path: Path, settings: list[str]):
+    recipe = {"data": {"pairs": str(pairs_file)}, "training": {"steps": 4}}
+    model = package.train(recipe, settings, output=tmp_path / "run")
+    sources = [source for source, _ in toy_pairs(5)]
+    assert package.load(tmp_path / "run").predict(sources, beam=2) == model.predict(sources, beam=2)
+
+
+def test_a_run_folder_tells_its_story(finished_run: Path):
+    names = {path.name for path in finished_run.iterdir()}
+    assert {"config.yaml", "events.jsonl", "report.html", "checkpoints", "model", "prepared"} <= names
+    events = [json.loads(line) for line in (finished_run / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert events[0]["event"] == "start"
+    assert events[-1]["event"] == "end"
+    assert any(event["event"] == "validation" and "bleu" in event["scores"] for event in events)
+
+
+def test_flags_say_what_was_chosen_and_what_was_dropped(henkan, tmp_path: Path):
+    pairs = [*toy_pairs(60), ("", "nothing")]
+    source, target = tmp_path / "a.src.gz", tmp_path / "a.tgt"
+    source.write_bytes(gzip.compress("".join(f"{pair[0]}\n" for pair in pairs).encode()))
+    target.write_text("".join(f"{pair[1]}\n" for pair in pairs), encoding="utf-8")
+    code, out, err = henkan(
+        "train", "--source", source, "--target", target, "--steps", 2, *TINY_TRANSFORMER, "--output", tmp_path / "run"
+    )
+    assert code == 0, err
+    assert "preset transformer-small, size small" in out
+    assert "1 left out: empty source" in out
+    assert "held out for validation" in out
+
+
+def test_a_recipe_file_with_overrides(henkan, tmp_path: Path, pairs_file: Path):
+    recipe = tmp_path / "toy.yaml"
+    recipe.write_text(f"data:\n  pairs: {pairs_file}\ntraining:\n  epochs: 1\n", encoding="utf-8")
+    code, _, err = henkan("train", recipe, *TINY_TRANSFORMER, "--steps", 3, "--output", tmp_path / "run")
+    assert code == 0, err
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert events[-1]["update"] == 3, "--steps did not win over the recipe's epochs"
+
+
+def test_a_budget_is_kept(henkan, tmp_path: Path, pairs_file: Path, monkeypatch: pytest.MonkeyPatch):
+    import time
+
+    monkeypatch.setattr("henkan.cli.app.STARTED", time.monotonic())
+    started = time.monotonic()
+    code, _, err = henkan(
+        "train", "--pairs", pairs_file, "--budget", "15s", *TINY_TRANSFORMER, "--output", tmp_path / "run"
+    )
+    assert code == 0, err
+    assert time.monotonic() - started < 15
+    assert (tmp_path / "run" / "model" / "manifest.json").exists()
+
+
+def test_words_with_pronunciations_are_recognised(tmp_path: Path):
+    words = [("".join(source.split()), target) for source, target in toy_pairs(200)]
+    file = write_pairs(tmp_path / "words.tsv", words)
+    (preset, *_) = settings_layers({"data": {"pairs": str(file)}})
+    assert preset.values["vocabulary"]["source"]["kind"] == "character"
+    assert preset.values["vocabulary"]["target"]["kind"] == "word"
+    assert preset.values["scores"] == ["phoneme-error-rate", "word-error-share"]
+    assert preset.values["model"]["tied"] == "target"
+
+
+def test_evaluate_writes_scores_into_the_model_and_the_report(henkan, tmp_path: Path, pairs_file: Path):
+    recipe = {"data": {"pairs": str(pairs_file)}, "training": {"steps": 2}}
+    package.train(recipe, TINY_TRANSFORMER, output=tmp_path / "run")
+    test = write_pairs(tmp_path / "test.tsv", toy_pairs(20, seed=9))
+    code, out, err = henkan("evaluate", tmp_path / "run", "--pairs", test, "--beam", 1)
+    assert code == 0, err
+    assert "BLEU" in out and "nrefs:1" in out and "95 % interval" in out
+    for place in ("run", "run/model"):
+        metrics = json.loads((tmp_path / place / "metrics.json").read_text(encoding="utf-8"))
+        assert [score["name"] for score in metrics["scores"]] == ["BLEU", "chrF2"]
+    assert "BLEU" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert henkan("verify", tmp_path / "run")[0] == 0, "the manifest does not know the new scores"
