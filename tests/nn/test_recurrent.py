@@ -159,7 +159,7 @@ def test_bidirectional_is_two_independent_passes(kind):
     assert outputs.shape == (4, 5, layer.width) == (4, 5, 2 * SIZE)
     for row, length in enumerate(lengths):
         if not length:
-            assert not any(part[row].any() for part in after), "a row with nothing in it leaves the state at zero"
+            assert all(part[row].abs().max() < 1e-30 for part in after), "a row with nothing in it stays at zero"
             continue
         alone, real = inputs[row : row + 1, :length], mask[row : row + 1, :length]
         ahead, ahead_state = run_plain(layer.forward_cell, alone, real, layer.forward_cell.start(1))

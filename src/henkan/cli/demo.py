@@ -6,6 +6,8 @@
 """
 
 import shlex
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
@@ -163,11 +165,13 @@ def _examples(prepared: "Demo") -> list[int]:
 
 def _next_commands(kind: Kind, prepared: "Demo", run: Path) -> tuple[str, str]:
     folder = shlex.quote(str(run))
+    # what the user can type: `make demo` runs us from an environment that is not on the path
+    henkan = "henkan" if shutil.which("henkan") else shlex.quote(sys.argv[0])
     ending = "--budget 10m --output runs/yours"
     if kind is Kind.PRONOUNCE:
-        return f"echo henkan | henkan predict {folder}", f"henkan train --pairs yours.tsv {ending}"
+        return f"echo henkan | {henkan} predict {folder}", f"{henkan} train --pairs yours.tsv {ending}"
     language = prepared.test[1].suffix
     return (
-        f"echo 'The battery is low.' | henkan translate {folder}",
-        f"henkan train --source yours.en --target yours{language} {ending}",
+        f"echo 'The battery is low.' | {henkan} translate {folder}",
+        f"{henkan} train --source yours.en --target yours{language} {ending}",
     )

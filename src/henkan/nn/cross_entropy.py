@@ -29,12 +29,17 @@ def cross_entropy_plain(
         smoothing: s, the share of the target spread evenly over the vocabulary.
 
     Returns:
-        The sum, and the detached (rows,) log-probabilities of the labels, both float32.
+        The sum, and the detached (rows,) log-probabilities of the labels, both at least float32.
     """
-    log_probs = functional.linear(hidden, weight, bias).float().log_softmax(-1)
+    log_probs = functional.linear(hidden, weight, bias).log_softmax(-1, dtype=_precision(hidden))
     chosen = log_probs.gather(1, labels[:, None])[:, 0]
     loss = -(1.0 - smoothing) * chosen.sum() - smoothing * log_probs.mean(-1).sum()
     return loss, chosen.detach()
+
+
+def _precision(hidden: Tensor) -> torch.dtype:
+    """What sums are made in: float32, or float64 if that is what comes in."""
+    return torch.promote_types(hidden.dtype, torch.float32)
 
 
 class _Chunked(torch.autograd.Function):
@@ -44,17 +49,18 @@ class _Chunked(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         rows, vocabulary = hidden.shape[0], weight.shape[0]
         wanted = any(ctx.needs_input_grad[:3])
-        chosen = torch.empty(rows, device=hidden.device)
-        loss = torch.zeros((), device=hidden.device)
+        precision = _precision(hidden)
+        chosen = hidden.new_empty(rows, dtype=precision)
+        loss = hidden.new_zeros((), dtype=precision)
         hidden_gradient = torch.empty_like(hidden) if wanted else None
-        weight_gradient = torch.zeros_like(weight, dtype=torch.float32) if wanted else None
-        bias_gradient = torch.zeros_like(bias, dtype=torch.float32) if wanted and bias is not None else None
+        weight_gradient = torch.zeros_like(weight, dtype=precision) if wanted else None
+        bias_gradient = torch.zeros_like(bias, dtype=precision) if wanted and bias is not None else None
         for start in range(0, rows, CHUNK):
             part = slice(start, start + CHUNK)
             label = labels[part, None]
             logits = functional.linear(hidden[part], weight, bias)
             # softmax in float32 of bf16 logits: one pass that converts on the way
-            log_probs = torch.log_softmax(logits, -1, dtype=torch.float32)
+            log_probs = torch.log_softmax(logits, -1, dtype=precision)
             picked = log_probs.gather(1, label)
             chosen[part] = picked[:, 0]
             loss -= (1.0 - smoothing) * picked.sum()

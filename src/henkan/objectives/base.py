@@ -20,7 +20,7 @@ class Objective(nn.Module):
         """Differentiable sums over the batch, with the keys of ``batch.units``."""
         raise NotImplementedError
 
-    def update(self, sums: Mapping[str, float], units: Mapping[str, int]) -> None:
+    def update(self, sums: Mapping[str, Tensor], units: Mapping[str, int]) -> None:
         """After the update, the sums and counts of all ranks: the only place where an objective may change itself."""
         raise NotImplementedError
 

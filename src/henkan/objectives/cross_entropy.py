@@ -34,7 +34,7 @@ class CrossEntropy(Objective):
         loss, _ = scores.loss(batch.labels["tokens"], self.smoothing if self.training else 0.0)
         return {"tokens": loss}
 
-    def update(self, sums: Mapping[str, float], units: Mapping[str, int]) -> None:
+    def update(self, sums: Mapping[str, Tensor], units: Mapping[str, int]) -> None:
         """Nothing to remember."""
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 SPLIT = "valid"
 
-LOWER_IS_BETTER = ("loss", "perplexity", "error-rate", "error-share", "ter")
-"""Scores whose names end so fall as a model gets better; all others rise."""
+LOWER_IS_BETTER = ("loss", "perplexity", "error-rate", "error-share")
+"""Scores whose names end so, and TER, fall as a model gets better; all others rise."""
 
 
 @dataclass(frozen=True)
