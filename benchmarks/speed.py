@@ -9,6 +9,10 @@ target tokens on average), tokens are drawn at random. Everything of an update i
 backward, gradient norm, optimiser. Tokens are real target tokens, padding excluded.
 """
 
+from henkan.cli import process
+
+process.prepare()  # as the command line does, before torch is imported
+
 import argparse
 import os
 import statistics

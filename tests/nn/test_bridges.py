@@ -59,5 +59,3 @@ def test_widths_are_checked():
     with pytest.raises(ValueError, match="3 decoder layers"):
         LastStatesConfig().check((4, 4), 4, 3)
     ProjectedBackwardConfig().check((4,), 7, 2)
-    with pytest.raises(ValueError, match="bidirectional"):
-        ProjectedBackwardConfig().check((5,), 4, 1)

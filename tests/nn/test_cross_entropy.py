@@ -42,9 +42,7 @@ def close(found, expected, tolerance: float) -> None:
 @pytest.mark.parametrize("function", [cross_entropy_plain, cross_entropy_chunked])
 def test_torch_agrees(function, smoothing, with_bias):
     wanted, labels = inputs(with_bias)
-    loss = functional.cross_entropy(
-        functional.linear(*wanted), labels, reduction="sum", label_smoothing=smoothing
-    )
+    loss = functional.cross_entropy(functional.linear(*wanted), labels, reduction="sum", label_smoothing=smoothing)
     chosen = -functional.cross_entropy(functional.linear(*wanted), labels, reduction="none").detach()
     expected = (loss, chosen, *torch.autograd.grad(loss * 0.37, wanted))
     close(outcome(function, wanted, labels, smoothing), expected, 1e-12)

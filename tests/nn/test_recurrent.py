@@ -53,7 +53,9 @@ def everything(run, cell: LSTMCell, inputs: Tensor, mask: Tensor, state, weights
     cell.zero_grad()
     outputs, after = run(cell, inputs, mask, state)
     real = outputs * mask[..., None]
-    total = (real * weights[0]).sum() + sum((part * weight).sum() for part, weight in zip(after, weights[1:], strict=True))
+    total = (real * weights[0]).sum() + sum(
+        (part * weight).sum() for part, weight in zip(after, weights[1:], strict=True)
+    )
     total.backward()
     found = {"outputs": real, "last hidden": after[0], "last cell": after[1], "gradient of the inputs": inputs.grad}
     found |= {f"gradient of state {number}": part.grad for number, part in enumerate(state)}

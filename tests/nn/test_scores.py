@@ -45,7 +45,9 @@ def test_gradients(name):
     scorer, key_width, _ = scorers()[name]
     queries = torch.randn(ROWS, ASKING, QUERY, dtype=torch.float64, requires_grad=True)
     states = torch.randn(ROWS, PLACES, key_width, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda q, s, *_: scorer(q, scorer.project(s)), (queries, states, *scorer.parameters()))
+    assert torch.autograd.gradcheck(
+        lambda q, s, *_: scorer(q, scorer.project(s)), (queries, states, *scorer.parameters())
+    )
 
 
 def test_settings_build_and_check():

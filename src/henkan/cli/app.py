@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from henkan.cli import process
 from henkan.errors import HenkanError, Stopped
 
 
@@ -47,6 +48,7 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code: 0, 2 for bad input, 1 for a failure, 130 or 143 if stopped."""
     arguments, debug = _without_debug(sys.argv[1:] if arguments is None else arguments)
+    process.prepare()
     try:
         application(arguments)(arguments, prog_name="henkan")
     except Stopped as stopped:

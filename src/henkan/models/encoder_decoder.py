@@ -82,8 +82,11 @@ class EncoderDecoderConfig(Config):
                 f"tied {self.tied!r} needs a decoder as wide as the embedding: "
                 f"{self.decoder.output_width} is not {self.embedding}; widen the embedding or set tied: none"
             )
-        if self.decoder.kind != "transformer" and self.encoder.kind == "transformer":
-            raise ValueError(f"a {self.decoder.kind} decoder starts from a recurrent encoder's last state")
+        if self.decoder.kind != "transformer":
+            if self.encoder.kind == "transformer":
+                raise ValueError(f"a {self.decoder.kind} decoder starts from a recurrent encoder's last state")
+            if self.decoder.bridge.kind == "backward" and not self.encoder.bidirectional:
+                raise ValueError("bridge {kind: backward} needs an encoder with bidirectional: true")
         self.decoder.check(self.encoder.sizes)
         return self
 

@@ -86,11 +86,7 @@ class ProjectedBackwardConfig(Config):
     kind: Literal["backward"] = "backward"
 
     def check(self, encoder_sizes: tuple[int, ...], size: int, layers: int) -> None:
-        """ValueError unless the last encoder layer can have two halves."""
-        if encoder_sizes[-1] % 2:
-            raise ValueError(
-                f"bridge {{kind: backward}} needs a bidirectional encoder, got a width of {encoder_sizes[-1]}"
-            )
+        """Any bidirectional encoder will do; that it is one, its widths do not tell."""
 
     def build(self, encoder_sizes: tuple[int, ...], cells: list[Cell]) -> ProjectedBackward:
         """For a bidirectional encoder whose last layer has this width."""

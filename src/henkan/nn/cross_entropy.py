@@ -17,6 +17,11 @@ CHUNK = 512
 """Rows of logits that exist at one time."""
 
 
+def _precision(hidden: Tensor) -> torch.dtype:
+    """What sums are made in: float32, or float64 if that is what comes in."""
+    return torch.promote_types(hidden.dtype, torch.float32)
+
+
 def cross_entropy_plain(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: float
 ) -> tuple[Tensor, Tensor]:
@@ -35,11 +40,6 @@ def cross_entropy_plain(
     chosen = log_probs.gather(1, labels[:, None])[:, 0]
     loss = -(1.0 - smoothing) * chosen.sum() - smoothing * log_probs.mean(-1).sum()
     return loss, chosen.detach()
-
-
-def _precision(hidden: Tensor) -> torch.dtype:
-    """What sums are made in: float32, or float64 if that is what comes in."""
-    return torch.promote_types(hidden.dtype, torch.float32)
 
 
 class _Chunked(torch.autograd.Function):
