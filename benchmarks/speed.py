@@ -31,8 +31,8 @@ from henkan.recipe import RunConfig, with_preset
 from henkan.settings import Layer
 from henkan.tasks.survey import USUAL
 from henkan.training.precision import DTYPES, choose_precision
-from henkan.training.update import Updater, fetch
 from henkan.training.schedule import Moment
+from henkan.training.update import Updater, fetch
 
 VOCABULARY = 8000
 PAIRS = 20_000

@@ -1,10 +1,5 @@
 """Every law is asked of every model of tests/zoo.py, with both kinds of cache."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # where zoo.py is
-
 import pytest
 
 import zoo

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.runs.conftest import TINY_TRANSFORMER, toy_pairs, write_pairs
+
+from toys import TINY_TRANSFORMER, toy_pairs, write_pairs
 
 
 @pytest.fixture

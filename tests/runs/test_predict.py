@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.runs.conftest import toy_pairs
 
 from henkan.model import Model
 from henkan.prediction import Predictor, joined, split_line, windows
 from henkan.tasks.translator import Prediction
+from toys import toy_pairs
 
 SOURCES = [source for source, _ in toy_pairs(40, seed=3)]
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from henkan.folder import load_weights
-from tests.runs.conftest import TINY_TRANSFORMER
+from toys import TINY_TRANSFORMER
 
 # without dropout: its masks differ from rank to rank, the gradients then agree only on average
 SETTINGS = ["model.encoder.dropout=0", "model.decoder.dropout=0", "training.checkpoint_every=5"]
@@ -37,13 +37,25 @@ def test_two_ranks_train_what_one_trains(pairs_file: Path, tmp_path: Path):
     alone(*arguments, str(tmp_path / "one"))
     one, two = (load_weights(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two"))
     for name, weight in one.items():
-        torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            two[name], weight, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 @pytest.mark.process
 def test_one_process_resumes_what_two_began(pairs_file: Path, tmp_path: Path):
     run = tmp_path / "run"
-    arguments = ["train", "--pairs", str(pairs_file), *TINY_TRANSFORMER, *SETTINGS, "--steps", "400", "--output", str(run)]
+    arguments = [
+        "train",
+        "--pairs",
+        str(pairs_file),
+        *TINY_TRANSFORMER,
+        *SETTINGS,
+        "--steps",
+        "400",
+        "--output",
+        str(run),
+    ]
     process = torchrun(*arguments)
     deadline = time.monotonic() + 90
     while not list(run.glob("checkpoints/step-*")) and process.poll() is None and time.monotonic() < deadline:

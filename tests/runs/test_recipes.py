@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import henkan
-from tests.runs.conftest import toy_pairs, write_pairs
+from toys import toy_pairs, write_pairs
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 

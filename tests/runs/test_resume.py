@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.conftest import TINY_LUONG, TINY_TRANSFORMER
+from toys import TINY_LUONG, TINY_TRANSFORMER
 
 STEPS = 60
 SETTINGS = [f"training.steps={STEPS}", "training.checkpoint_every=7", "training.validate_every=20", "training.ema=0.9"]

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.runs.conftest import TINY, TINY_LUONG, TINY_TRANSFORMER, toy_pairs, write_pairs
 
 import henkan as package
 from henkan.recipe import settings_layers
+from toys import TINY, TINY_LUONG, TINY_TRANSFORMER, toy_pairs, write_pairs
 
 TINY_BAHDANAU = [
     "preset=bahdanau-2015",

@@ -22,5 +22,5 @@ def test_the_clearly_faster_wins(monkeypatch: object) -> None:
         ({torch.float32: 2.0, torch.bfloat16: 1.0}, "bf16"),
         ({torch.float32: 1.0, torch.bfloat16: 1.0}, "fp32"),
     ):
-        monkeypatch.setattr(precision, "_seconds", seconds.__getitem__)  # type: ignore[attr-defined]
+        monkeypatch.setattr(precision, "product_seconds", lambda seconds=seconds: seconds)  # type: ignore[attr-defined]
         assert precision.choose_precision(torch.device("cpu"))[0] == expected

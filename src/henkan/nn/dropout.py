@@ -23,7 +23,7 @@ def dropout(vectors: Tensor, probability: float) -> Tensor:
 def dropout_mask(shape: torch.Size, probability: float, dtype: torch.dtype) -> Tensor:
     """0 or 1 / (1 - probability), of this shape."""
     count = shape.numel()
-    dropped = round(probability * LEVELS)
+    dropped = min(round(probability * LEVELS), LEVELS - 1)
     draws = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
     kept = draws.view(torch.int16)[:count].view(shape) >= dropped - LEVELS // 2
     return torch.where(kept, torch.tensor(LEVELS / (LEVELS - dropped), dtype=dtype), torch.tensor(0.0, dtype=dtype))
