@@ -16,6 +16,14 @@ settings.register_profile("henkan", derandomize=True, deadline=None, print_blob=
 settings.load_profile("henkan")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests run only where they are asked for by name: `-m slow`, whatever else `-m` says."""
+    if "slow" not in config.option.markexpr:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
+
+
 @pytest.fixture(autouse=True)
 def _deterministic() -> None:
     """Every test starts from the same generators, on one thread: the order of tests changes no number."""

@@ -73,6 +73,7 @@ def train(
         console = (console or Console(highlight=False, markup=False, soft_wrap=True)) if first else Console(quiet=True)
         speak: Tell = console.print
         config = _resumed(folder, given) if resume else _fresh(folder, given, speak)
+        distributed.barrier()  # before the first rank makes the folder that all have just looked at
         if first:
             _prepare(config, folder, resume, speak)
         distributed.barrier()

@@ -43,6 +43,7 @@ def evaluate(
                     f"{source} has {len(sources):,} lines and {path} has {len(column):,}; line belongs to line"
                 )
         references = [list(answers) for answers in zip(*columns, strict=True)]
+    typer.echo(f"predicting {len(sources):,} outputs", err=True)
     evaluation = score(loaded, sources, references, loaded.options(beam))
     for found in evaluation.scores:
         typer.echo(f"{found.name} {shown(found.value)}  (95 % interval {found.interval})")
