@@ -13,8 +13,8 @@ import torch
 from henkan.folder import load_weights
 from toys import TINY_TRANSFORMER
 
-# Without dropout, whose masks differ from rank to rank. Without Adam, which divides each gradient by its size: that of a
-# key's bias is zero but for rounding, and Adam makes whole steps of it.
+# Without dropout, whose masks differ from rank to rank. Without Adam, which divides each gradient by its size: that of
+# a key's bias is zero but for rounding, and Adam makes whole steps of it.
 SETTINGS = [
     "model.encoder.dropout=0",
     "model.decoder.dropout=0",
