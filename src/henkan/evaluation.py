@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from henkan.decode.beam import BeamOptions
-from henkan.errors import StorageError
-from henkan.folder import replace_file
+from henkan.folder import replace_file, write_texts
 from henkan.metrics import MEASURES, LengthBand, Score, by_length
 from henkan.model import Model
 from henkan.report import write_report
@@ -26,6 +25,7 @@ class Evaluation:
     outputs: list[str]
     scores: list[Score]
     bands: list[LengthBand]  # the first score by source length
+    length_unit: str  # of that
     samples: list[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
@@ -36,13 +36,9 @@ class Evaluation:
                 {"shortest": band.shortest, "longest": band.longest, "score": band.score.to_json()}
                 for band in self.bands
             ],
-            "length_unit": "characters of the source" if self._single_words else "words of the source",
+            "length_unit": self.length_unit,
             "samples": self.samples,
         }
-
-    @property
-    def _single_words(self) -> bool:
-        return all(" " not in str(sample["source"]) for sample in self.samples)
 
 
 def evaluate(
@@ -59,23 +55,22 @@ def evaluate(
         for place in range(0, len(sources), step)
     ][:SAMPLES]
     return Evaluation(
-        outputs, [measurement.score() for measurement in measurements], by_length(measurements[0], lengths), samples
+        outputs,
+        [measurement.score() for measurement in measurements],
+        by_length(measurements[0], lengths),
+        "words of the source" if spaced else "characters of the source",
+        samples,
     )
 
 
 def record(evaluation: Evaluation, folder: Path) -> Path:
     """Write metrics.json of a run folder (its model and its report with it), or of a model folder; returns the file."""
     text = json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1) + "\n"
-    run = folder if (folder / "model").is_dir() else folder.parent if folder.name == "model" else None
-    replace_file(folder / "model" if run == folder else folder, "metrics.json", text)
-    if run is None or not (run / "events.jsonl").is_file():
-        return folder / "metrics.json"
-    partial = run / ".metrics.json.partial"
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(run / "metrics.json")
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StorageError(f"{run / 'metrics.json'}: could not be written: {error}") from error
+    model = folder if (folder / "manifest.json").is_file() else folder / "model"
+    run = folder if model != folder else folder.resolve().parent
+    replace_file(model, "metrics.json", text)
+    if model.resolve().name != "model" or not (run / "events.jsonl").is_file():
+        return model / "metrics.json"
+    write_texts({run / "metrics.json": text})
     write_report(run)
     return run / "metrics.json"

@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,11 @@ def write_folder(place: Path, fill: Callable[[Path], None]) -> None:
         building.rename(place)
         shutil.rmtree(old, ignore_errors=True)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(building, ignore_errors=True)
         raise StorageError(
             f"{place}: the model could not be written: {error}; free some space and try again"
         ) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def write_manifest(folder: Path) -> None:
@@ -65,25 +67,42 @@ def write_manifest(folder: Path) -> None:
         if path.name != "manifest.json":
             files[path.name] = {"size": path.stat().st_size, "sha256": sha256(path)}
             _flush(path)
-    manifest = {"format": FORMAT, "files": files}
-    path = folder / "manifest.json"
-    partial = folder / "manifest.json.partial"
-    partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    _flush(partial)
-    partial.replace(path)
+    write_texts({folder / "manifest.json": _manifest_text({"format": FORMAT, "files": files})})
+
+
+def _manifest_text(manifest: Mapping[str, Any]) -> str:
+    return json.dumps(manifest, indent=1) + "\n"
 
 
 def replace_file(folder: Path, name: str, text: str) -> None:
-    """Change one text file of a finished model folder, manifest included."""
-    partial = folder.parent / f"{folder.name}.{name}.partial"
+    """Change one text file of a finished model folder, and what the manifest says of it."""
+    manifest = read_json(folder / "manifest.json")
+    content = text.encode()
+    manifest["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    write_texts({folder / name: text, folder / "manifest.json": _manifest_text(manifest)})
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write small files, all or none of them; earlier ones are replaced.
+
+    Raises:
+        StorageError: that is not possible; earlier ones are intact.
+    """
+    partials = {path: path.with_name(f".{path.name}.partial") for path in texts}
     try:
-        partial.write_text(text, encoding="utf-8")
-        _flush(partial)
-        partial.replace(folder / name)
-        write_manifest(folder)
+        for path, partial in partials.items():
+            partial.write_bytes(texts[path].encode())
+            _flush(partial)
+        for path, partial in partials.items():
+            partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StorageError(f"{folder / name}: could not be written: {error}") from error
+        for partial in partials.values():
+            with suppress(OSError):
+                partial.unlink()
+        raise StorageError(
+            f"{', '.join(map(str, texts))}: cannot be written ({error.strerror or error}); "
+            "free some space or check the rights"
+        ) from error
 
 
 def check_folder(folder: Path) -> None:
@@ -94,7 +113,7 @@ def check_folder(folder: Path) -> None:
     if not manifest_path.is_file():
         raise FolderError(f"{folder}: not a model folder (no manifest.json); expected what `henkan train` writes")
     manifest = read_json(manifest_path)
-    version, files = manifest.get("format"), manifest.get("files")
+    version, files = (manifest.get(key) if isinstance(manifest, dict) else None for key in ("format", "files"))
     if not isinstance(version, int) or not isinstance(files, dict):
         raise FolderError(f"{manifest_path}: not a manifest; copy the folder again from where it was whole")
     if version > FORMAT:
@@ -110,7 +129,7 @@ def check_folder(folder: Path) -> None:
         size = path.stat().st_size
         if size != facts.get("size"):
             raise FolderError(
-                f"{path}: {size:,} bytes, expected {facts.get('size'):,}: truncated or changed; copy it again"
+                f"{path}: {size} bytes, expected {facts.get('size')}: truncated or changed; copy it again"
             )
         if sha256(path) != facts.get("sha256"):
             raise FolderError(f"{path}: its SHA-256 is not the one in manifest.json: damaged or changed; copy it again")
@@ -135,7 +154,7 @@ def read_json(path: Path) -> Any:
         if path.stat().st_size > LARGEST_JSON:
             raise FolderError(f"{path}: {path.stat().st_size:,} bytes, expected at most {LARGEST_JSON:,}")
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FolderError(f"{path}: cannot be read: {error}") from error
 
 

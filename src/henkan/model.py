@@ -6,9 +6,11 @@ model.safetensors, config.yaml, tokenizer*.json --(load)--> Model --(predict)-->
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +23,7 @@ from henkan.decode.beam import BeamOptions
 from henkan.errors import ConfigError, FolderError, RunError
 from henkan.models.encoder_decoder import EncoderDecoder
 from henkan.recipe import RunConfig
-from henkan.settings import read_layer
+from henkan.settings import Layer, read_layer
 from henkan.tasks.preparation import load_tokenizers, save_tokenizers
 from henkan.tasks.translator import Prediction, Translator
 from henkan.text.tokenizer import Tokenizer
@@ -50,8 +52,16 @@ class Model:
 
     def options(self, beam: int | None = None) -> BeamOptions:
         """How the model searches unless told otherwise, with another beam."""
-        decoding = self.config.decoding
-        return decoding if beam is None else BeamOptions.model_validate({**decoding.model_dump(), "beam": beam})
+        return self.config.decoding if beam is None else self.searching({"beam": beam}, "beam")
+
+    def searching(self, changes: Mapping[str, Any], origin: str) -> BeamOptions:
+        """How the model searches, with some options changed; ``origin`` says in errors who changed them.
+
+        Raises:
+            ConfigError: an option that there is not, or a value it cannot have.
+        """
+        own = Layer(self.config.decoding.model_dump(mode="json"), "model")
+        return validate(BeamOptions, [own, Layer(dict(changes), origin)])
 
     def translator(self) -> Translator:
         """The model as a text-to-text function."""
@@ -65,7 +75,7 @@ class Model:
             Example.of(index, source, target)
             for index, (source, target) in enumerate(zip(sources, targets, strict=True))
         ]
-        batch = collate_pairs(examples, self.config.data.reverse_source)
+        batch = collate_pairs(examples, self.config.data.reverse_source).to(self.translator().device)
         with torch.inference_mode():
             scores = self.network(batch).heads["tokens"]
             assert not isinstance(scores, Tensor)
@@ -81,6 +91,9 @@ def load(folder: str | Path) -> Model:
     place = Path(folder)
     if not (place / "manifest.json").exists() and (place / "model" / "manifest.json").exists():
         place = place / "model"
+    elif not (place / "manifest.json").exists() and (place / "checkpoints").is_dir():
+        how = f"henkan train --output {shlex.quote(str(place))} --resume"
+        raise FolderError(f"{place}: a run that has no model yet; finish it with: {how}")
     model_folder.check_folder(place)
     try:
         config = validate(RunConfig, [read_layer(place / "config.yaml")])

@@ -10,24 +10,22 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from henkan.config import validate
 from henkan.data.readers import read_lines, read_stream
-from henkan.decode.beam import BeamOptions
 from henkan.errors import DataError
 from henkan.model import Model
-from henkan.settings import Layer
 from henkan.tasks.translator import Prediction
 from henkan.text.normalise import normalise
 
 WINDOW = 2000
 """Lines that are sorted and translated together."""
 
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？…])\s*")
+_UNITS = (re.compile(r"(?s).+?(?:[.!?…](?=\s)|[。！？]|$)\s*"), re.compile(r"\s*\S+\s*"))
+"""Sentences, words: either end with the spaces behind them, so that joined they are the line again."""
 
 
 def windows(file: Path) -> Iterator[tuple[int, list[str]]]:
@@ -99,12 +97,12 @@ class Predictor:
 
     def __init__(self, model: Model, changes: Mapping[str, Any], align: bool, longest: int, may_split: bool) -> None:
         self.model = model
-        own = model.config.decoding.model_dump(mode="json")
-        self.options = validate(BeamOptions, [Layer(own, "model"), Layer(dict(changes), "command line")])
+        self.options = model.searching(changes, "command line")
         self.align = align
         self.longest = longest
         self.may_split = may_split
-        self.split = 0
+        self.split = 0  # inputs that were predicted in parts
+        self.cut = 0  # outputs that reached their largest length before they ended
 
     def rows(self, lines: Sequence[str], first: int, output_format: str) -> Iterator[str]:
         """One row for each line and each of its n best outputs; ``first`` is the number of the first line."""
@@ -113,6 +111,7 @@ class Predictor:
         for place, line in enumerate(parts):
             pieces = [next(found) for _ in line]
             for prediction in pieces[0] if len(pieces) == 1 else [joined([piece[0] for piece in pieces])]:
+                self.cut += not prediction.finished
                 yield _row(first + place, lines[place], prediction, output_format)
 
     def _parts(self, line: str, number: int) -> list[str]:
@@ -129,10 +128,18 @@ class Predictor:
         return split_line(line, lambda text: len(tokenizer.encode([normalise(text)])[0]) <= self.longest)
 
 
-def split_line(line: str, fits: Any) -> list[str]:
-    """A long line in as few parts as fit, cut at sentence ends, failing that at spaces, failing that in the middle."""
-    for cut in (_SENTENCE_END.split, str.split):
-        units = [unit for unit in cut(line) if unit]
+def split_line(line: str, fits: Callable[[str], bool]) -> list[str]:
+    """A long line in as few parts as fit, cut at sentence ends, failing that at spaces, failing that in the middle.
+
+    Nothing is lost but the spaces where it was cut.
+    """
+    return [part for part in map(str.strip, _cut(line, fits)) if part] or [""]
+
+
+def _cut(line: str, fits: Callable[[str], bool]) -> list[str]:
+    """The parts of a line that does not fit, with all spaces."""
+    for unit in _UNITS:
+        units = unit.findall(line)
         if len(units) > 1:
             break
     else:
@@ -140,11 +147,10 @@ def split_line(line: str, fits: Any) -> list[str]:
         units = [line[:middle], line[middle:]]
     parts: list[str] = []
     for unit in units:
-        together = f"{parts[-1]} {unit}" if parts else unit
-        if parts and fits(together):
-            parts[-1] = together
+        if parts and fits(parts[-1] + unit):
+            parts[-1] += unit
         else:
-            parts.extend([unit] if fits(unit) else split_line(unit, fits))
+            parts.extend([unit] if fits(unit) else _cut(unit, fits))
     return parts
 
 
@@ -166,6 +172,7 @@ def joined(parts: Sequence[Prediction]) -> Prediction:
         [piece for part in parts for piece in part.pieces],
         [piece for part in parts for piece in part.source_pieces],
         alignment,
+        all(part.finished for part in parts),
     )
 
 

@@ -1,7 +1,7 @@
 """The line by name: each preset is an architecture with its data settings, start, objective, optimiser and decoding.
 
 A preset comes in sizes: ``published`` (as in the paper) and ``small`` (trains on two cores); ``auto`` chooses by the
-amount of data. The three Transformers are sizes of one paper, so each of them has one size only. What is returned is a
+amount of data. The Transformers are sizes of one paper, so each of them has one size only. What is returned is a
 plain mapping, the bottom layer of a run's settings: a recipe and the command line go on top.
 """
 
@@ -53,6 +53,8 @@ def find(name: str) -> Preset:
 
 def default(facts: Facts) -> str:
     """The preset to take when none is named."""
+    if facts.spelled:
+        return "transformer-tiny"
     return "transformer-base" if facts.pairs >= PLENTY else "transformer-small"
 
 
@@ -132,6 +134,19 @@ def _transformer_small(facts: Facts) -> Settings:
         "dropout": _dropout(facts),
     }
     return _small(facts, _transformer_parts(sizes, facts), 2e-3)
+
+
+def _transformer_tiny(facts: Facts) -> Settings:
+    sizes = {
+        "width": 128,
+        "heads": 4,
+        "feed_forward": 512,
+        "layers": 4,
+        "norm": "pre",
+        "dropout": _dropout(facts),
+    }
+    settings = _small(facts, _transformer_parts(sizes, facts), 2e-3)
+    return {**settings, "training": {**settings["training"], "batch_tokens": 1024}}
 
 
 def _transformer_published(
@@ -300,6 +315,12 @@ def _luong_published(facts: Facts) -> Settings:
 
 
 PRESETS = (
+    Preset(
+        "transformer-tiny",
+        "Vaswani et al. 2017",
+        "4 + 4 layers of 128, pre-norm; for words, letter by letter (sizes as in Yolchuyeva et al. 2019)",
+        {"small": _transformer_tiny},
+    ),
     Preset(
         "transformer-small",
         "Vaswani et al. 2017",

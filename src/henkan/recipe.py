@@ -5,7 +5,8 @@ default < preset (by the amount of data, where its size is auto) < recipe file <
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -14,10 +15,10 @@ from pydantic import model_validator
 from henkan import presets
 from henkan.config import Config, validate
 from henkan.decode.beam import BeamOptions
-from henkan.errors import DataError
+from henkan.errors import ConfigError, DataError
 from henkan.models.encoder_decoder import EncoderDecoderConfig
 from henkan.objectives.cross_entropy import CrossEntropyConfig
-from henkan.settings import Layer, merge, parse_overrides, read_layer
+from henkan.settings import Layer, merge, merge_with_owners, parse_overrides, read_layer, report
 from henkan.tasks.preparation import DataConfig, VocabularyConfig
 from henkan.tasks.survey import USUAL, Facts, survey
 from henkan.training.options import TrainingConfig
@@ -40,6 +41,12 @@ class RunConfig(Config):
     training: TrainingConfig
     decoding: BeamOptions = BeamOptions()
     scores: tuple[ScoreName, ...] = ("bleu", "chrf")  # of `henkan evaluate`; by length, the first
+
+    @model_validator(mode="after")
+    def _one_table_needs_one_vocabulary(self) -> Self:
+        if self.model.tied == "all" and not self.vocabulary.joint:
+            raise ValueError("model.tied 'all' needs vocabulary.joint: true; or set model.tied: target")
+        return self
 
     @model_validator(mode="after")
     def _chooser_is_known(self) -> Self:
@@ -66,23 +73,47 @@ def with_preset(given: Sequence[Layer], facts: Facts) -> tuple[list[Layer], str]
     said = merge(given)
     name, wanted = said.get("preset"), said.get("size", "auto")
     chosen = presets.default(facts) if name is None else str(name)
-    preset = presets.find(chosen)
-    size = preset.choose(str(wanted), facts)
+    with _located(given, "preset"):
+        preset = presets.find(chosen)
+    with _located(given, "size"):
+        size = preset.choose(str(wanted), facts)
     why = [] if name else ["no preset was named"]
     why += [] if wanted != "auto" or len(preset.sizes) == 1 else ["size auto"]
     reason = f"; {' and '.join(why)}, and there are {facts.pairs:,} pairs" if why else ""
     sides = f"source as {_units(facts.source.unit)}, target as {_units(facts.target.unit)}"
     values = {"preset": chosen, "size": size, **preset.sizes[size](facts)}
+    _follow_vocabulary(values, said)
     training = said.get("training")
     lengths = ("steps", "epochs", "budget")
     if not isinstance(training, dict) or all(training.get(length) is None for length in lengths):
         values["training"] = {**values["training"], "budget": USUAL_BUDGET}
     layer = Layer(values, f"preset {chosen} ({size})")
-    return [layer, *[_resolved(layer, size) for layer in given]], f"preset {chosen}, size {size}, {sides}{reason}"
+    return [layer, *[resolved(layer, size) for layer in given]], f"preset {chosen}, size {size}, {sides}{reason}"
 
 
-def _resolved(layer: Layer, size: str) -> Layer:
-    """A layer that says ``size: auto`` gets what auto became, so that it does not win over the preset's."""
+@contextmanager
+def _located(given: Sequence[Layer], key: str) -> Iterator[None]:
+    """Let an error about a key name the place where it is written."""
+    try:
+        yield
+    except ConfigError as error:
+        layer, line = merge_with_owners(given).place((key,))
+        place = "settings" if layer is None else layer.file or layer.origin
+        raise ConfigError(report(place, [(line, str(error))])) from None
+
+
+def _follow_vocabulary(values: dict[str, Any], said: Mapping[str, Any]) -> None:
+    """Change of a preset's settings what does not go with the joint or separate vocabularies that were asked for."""
+    vocabulary = said.get("vocabulary")
+    joint = vocabulary.get("joint") if isinstance(vocabulary, dict) else None
+    if joint is False and values["model"].get("tied") == "all":
+        values["model"] = {**values["model"], "tied": "target"}
+    if joint is True:
+        values["vocabulary"] = {key: value for key, value in values["vocabulary"].items() if key != "target"}
+
+
+def resolved(layer: Layer, size: str) -> Layer:
+    """A layer that says ``size: auto`` gets what auto became, so that it does not win over that."""
     if layer.values.get("size") != "auto":
         return layer
     return Layer({**layer.values, "size": size}, layer.origin, layer.lines, layer.file)
@@ -103,4 +134,7 @@ def look(given: Sequence[Layer]) -> Facts:
 def settings_layers(recipe: Path | Mapping[str, Any] | None, overrides: Sequence[str] = ()) -> list[Layer]:
     """Every layer of a recipe's settings, the preset's included; for ``henkan explain``."""
     given = given_layers(recipe, overrides)
+    data = merge(given).get("data", {})
+    if isinstance(data, dict) and not data.keys() & {"source", "target", "pairs"}:
+        given = [Layer({"data": {"pairs": "PAIRS.tsv"}}, "an example: no pairs are named"), *given]
     return with_preset(given, look(given))[0]

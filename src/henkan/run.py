@@ -10,7 +10,6 @@ runs/x/model/           the best model
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +21,10 @@ from rich.console import Console
 
 from henkan.config import dump, validate
 from henkan.errors import ConfigError, FolderError
+from henkan.folder import write_texts
 from henkan.model import Model, load, save
 from henkan.models.encoder_decoder import EncoderDecoder
-from henkan.recipe import RunConfig, given_layers, with_preset
+from henkan.recipe import RunConfig, given_layers, resolved, with_preset
 from henkan.report import write_report
 from henkan.settings import merge, read_layer
 from henkan.tasks.preparation import Prepared, prepare
@@ -78,9 +78,14 @@ def train(
             _prepare(config, folder, resume, speak)
         distributed.barrier()
         prepared = prepare(config.data, config.vocabulary, folder / "prepared", lambda line: None)
-        network, result = _train(config, prepared, folder, resume, started, console)
+        try:
+            network, result = _train(config, prepared, folder, resume, started, console)
+        except ConfigError:  # such as too short a budget
+            if first and not resume:
+                _undo(folder)
+            raise
         if first:
-            _finish(Model(config, network.eval(), prepared.tokenizers), prepared, folder, result, speak)
+            _finish(Model(config, network.cpu().eval(), prepared.tokenizers), prepared, folder, result, speak)
         distributed.barrier()
     return load(folder)
 
@@ -88,6 +93,8 @@ def train(
 def _fresh(folder: Path, given: list, tell: Tell) -> RunConfig:
     """The settings of a new run; wrong ones are found before any data is read."""
     draft = validate(RunConfig, with_preset(given, USUAL)[0])
+    if folder.exists() and not folder.is_dir():
+        raise FolderError(f"{folder}: is a file; --output names the folder of the run")
     if any((folder / name).exists() for name in ("config.yaml", "events.jsonl", "checkpoints", "model")):
         raise FolderError(
             f"{folder}: already holds a run; go on with it by --resume, name another folder, or remove this one"
@@ -105,9 +112,15 @@ def _prepare(config: RunConfig, folder: Path, resume: bool, tell: Tell) -> None:
         shutil.rmtree(prepared, ignore_errors=True)  # of a run that ended before it began
     prepare(config.data, config.vocabulary, prepared, tell)
     if not resume:
-        partial = folder / f".config.yaml.{os.getpid()}"
-        partial.write_text(dump(config), encoding="utf-8")
-        partial.replace(folder / "config.yaml")
+        write_texts({folder / "config.yaml": dump(config)})
+
+
+def _undo(folder: Path) -> None:
+    """Remove what a run wrote that could not begin, so that it can be started again; one with a checkpoint stays."""
+    if not any((folder / "checkpoints").glob("step-*")):
+        shutil.rmtree(folder / "prepared", ignore_errors=True)
+        for name in ("events.jsonl", "config.yaml"):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _resumed(folder: Path, given: list) -> RunConfig:
@@ -116,7 +129,7 @@ def _resumed(folder: Path, given: list) -> RunConfig:
         raise FolderError(f"{folder}: holds no run to resume (no config.yaml); leave --resume out to start one")
     layer = read_layer(folder / "config.yaml")
     config = validate(RunConfig, [layer])
-    changed = validate(RunConfig, [layer, *given]) if given else config
+    changed = validate(RunConfig, [layer, *(resolved(said, config.size) for said in given)]) if given else config
     if changed != config:
         before, after = config.model_dump(mode="json"), changed.model_dump(mode="json")
         different = ", ".join(key for key in before if before[key] != after[key])

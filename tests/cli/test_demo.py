@@ -45,7 +45,13 @@ def _evaluation(prepared: Demo, scores: tuple[str, ...], preset: str | None, bud
     outputs = [text.upper() for text in prepared.sources]
     if "bleu" not in scores:
         outputs = [references[-1] for references in prepared.references]
-    return Evaluation(outputs, [MEASURES[name](outputs, prepared.references).score() for name in scores], [], [])
+    return Evaluation(
+        outputs,
+        [MEASURES[name](outputs, prepared.references).score() for name in scores],
+        [],
+        "words of the source",
+        [],
+    )
 
 
 @pytest.fixture

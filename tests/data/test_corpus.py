@@ -86,7 +86,7 @@ def test_sides_may_be_empty_where_asked_for(tmp_path: Path, tokenizers: tuple[To
 def test_all_filtered(tmp_path: Path, tokenizers: tuple[Tokenizer, Tokenizer]):
     with pytest.raises(DataError, match=r"no pair is left: 0 of 499 pairs kept(.|\n)*max_length"):
         write_corpus(tmp_path / "c", PAIRS, *tokenizers, FilterConfig(max_length=1))
-    with pytest.raises(DataError, match="no pairs"):
+    with pytest.raises(DataError, match="pairs: there are none"):
         write_corpus(tmp_path / "c", [], *tokenizers, FilterConfig())
     assert list(tmp_path.iterdir()) == [], "nothing half-written is left"
 

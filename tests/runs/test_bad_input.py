@@ -55,7 +55,11 @@ def test_missing_file(refused, tmp_path: Path):
 def test_all_pairs_filtered(refused, tmp_path: Path):
     pairs = write_pairs(tmp_path / "pairs.tsv", toy_pairs(30))
     message = refused("--pairs", pairs, "--steps", 1, *TINY_TRANSFORMER, "data.filters.max_length=1")
-    assert "max_length" in message and "line 1" in message
+    assert "max_length" in message and "line 1" in message and "pairs.tsv" in message
+
+
+def test_one_pair_is_too_few_to_hold_any_out(refused, tmp_path: Path):
+    assert "validation set of its own" in refused("--pairs", write_pairs(tmp_path / "one.tsv", toy_pairs(1)))
 
 
 def test_a_table_with_a_missing_column(refused, tmp_path: Path):
@@ -81,6 +85,18 @@ def test_impossible_size(refused, pairs_file: Path):
     assert "width 256 is not a multiple of heads 7" in message
 
 
+def test_an_unknown_preset_is_told_with_file_and_line(refused, tmp_path: Path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("# a comment\npreset: luong-2016\n", encoding="utf-8")
+    message = refused(recipe)
+    assert "recipe.yaml: 1 problem" in message and "line 2" in message and "did you mean luong-2015?" in message
+
+
+def test_one_table_for_two_vocabularies(refused, pairs_file: Path):
+    message = refused("--pairs", pairs_file, "--steps", 1, "vocabulary.joint=false", "model.tied=all")
+    assert "model.tied 'all' needs vocabulary.joint: true" in message
+
+
 def test_unknown_preset_and_size(refused, pairs_file: Path):
     assert "did you mean luong-2015?" in refused("--pairs", pairs_file, "--preset", "luong-2016", "--steps", 1)
     assert "size" in refused("--pairs", pairs_file, "--preset", "luong-2015", "--size", "huge", "--steps", 1)
@@ -101,6 +117,19 @@ def test_an_output_folder_that_holds_a_run(henkan, finished_run: Path, pairs_fil
     assert code == 2
     assert "already holds a run" in err and "--resume" in err
     assert before == {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
+
+
+def test_an_output_folder_that_is_a_file(henkan, pairs_file: Path, tmp_path: Path):
+    (tmp_path / "run").touch()
+    code, _, err = henkan("train", "--pairs", pairs_file, "--steps", 1, "--output", tmp_path / "run")
+    assert code == 2
+    assert "is a file" in err
+
+
+def test_a_budget_that_is_too_short_leaves_the_folder_free(refused, henkan, pairs_file: Path, tmp_path: Path):
+    assert "budget" in refused("--pairs", pairs_file, "--budget", "1s", *TINY_TRANSFORMER)
+    code, _, err = henkan("train", "--pairs", pairs_file, "--steps", 1, *TINY_TRANSFORMER, "--output", tmp_path / "run")
+    assert code == 0, err
 
 
 def test_resume_where_there_is_no_run(henkan, tmp_path: Path):
@@ -139,6 +168,34 @@ def test_evaluate_with_unequal_files(henkan, finished_run: Path, tmp_path: Path)
     code, _, err = henkan("evaluate", finished_run, "--source", source, "--reference", reference)
     assert code == 2
     assert "2 lines" in err and "has 1" in err
+
+
+def test_evaluate_with_an_impossible_beam(henkan, finished_run: Path, pairs_file: Path):
+    code, _, err = henkan("evaluate", finished_run, "--pairs", pairs_file, "--beam", 0)
+    assert code == 2
+    assert "beam: expected at least 1, got 0" in err
+
+
+def test_evaluate_says_first_that_its_outputs_have_no_folder(henkan, finished_run: Path, pairs_file: Path):
+    code, _, err = henkan("evaluate", finished_run, "--pairs", pairs_file, "--outputs", "nowhere/outputs.txt")
+    assert code == 2
+    assert "there is no folder nowhere" in err
+
+
+def test_predict_with_a_run_that_has_no_model_yet(henkan, finished_run: Path, tmp_path: Path):
+    copy = shutil.copytree(finished_run, tmp_path / "the copy")
+    shutil.rmtree(copy / "model")
+    code, _, err = henkan("predict", copy, tmp_path / "input")
+    assert code == 2
+    assert "no model yet" in err and f"'{copy}' --resume" in err
+
+
+def test_prepared_data_that_went_bad(henkan, finished_run: Path, tmp_path: Path):
+    copy = shutil.copytree(finished_run, tmp_path / "copy")
+    (copy / "prepared" / "report.json").write_text("{", encoding="utf-8")
+    code, _, err = henkan("train", "--resume", "--output", copy)
+    assert code == 2
+    assert "prepared: damaged" in err and "remove it" in err
 
 
 def test_predict_with_a_missing_model(henkan, tmp_path: Path):

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import henkan
-from henkan.errors import FolderError, RunError
-from henkan.folder import check_folder, write_manifest
+from henkan.errors import FolderError, RunError, StorageError
+from henkan.folder import check_folder, replace_file, write_manifest
 from henkan.model import Model, load, save, verify
 
 EXAMPLES = ["ka mo ri", "su te no hi", "wa"]
@@ -93,6 +93,34 @@ def test_a_newer_version_is_refused(model_folder: Path):
     (model_folder / "manifest.json").write_text(json.dumps({**manifest, "format": 99}), encoding="utf-8")
     with pytest.raises(FolderError, match=r"newer Henkan \(format 99.*upgrade"):
         check_folder(model_folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "7", '{"format": 1, "files": {"config.yaml": {}}}', "[" * 100_000])
+def test_a_manifest_that_is_none_is_refused(model_folder: Path, text: str):
+    (model_folder / "manifest.json").write_text(text, encoding="utf-8")
+    with pytest.raises(FolderError, match=r"manifest\.json|config\.yaml"):
+        check_folder(model_folder)
+
+
+def test_one_file_is_replaced_and_no_other_is_vouched_for_anew(model_folder: Path):
+    content = (model_folder / "README.md").read_bytes()
+    replace_file(model_folder, "metrics.json", '{"scores": [1]}\n')
+    check_folder(model_folder)
+    (model_folder / "README.md").write_bytes(content + b"more")
+    replace_file(model_folder, "metrics.json", '{"scores": [2]}\n')
+    with pytest.raises(FolderError, match=r"README\.md"):
+        check_folder(model_folder)
+
+
+def test_a_file_that_cannot_be_replaced_leaves_the_model_as_it_was(model_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = {path.name: path.read_bytes() for path in model_folder.iterdir()}
+    monkeypatch.setattr("henkan.folder.os.fsync", full)
+    with pytest.raises(StorageError, match=r"metrics\.json.*No space left"):
+        replace_file(model_folder, "metrics.json", "{}")
+    assert before == {path.name: path.read_bytes() for path in model_folder.iterdir()}
 
 
 def test_a_manifest_cannot_point_outside_the_folder(model_folder: Path):

@@ -113,6 +113,22 @@ def test_a_long_line_is_split_where_sentences_end_and_nothing_is_lost():
     assert parts[0] == "One two."
 
 
+def test_a_long_line_keeps_numbers_and_addresses_whole():
+    line = "Pi is 3.14 at www.example.com now. そうです。はい。 " * 4
+    parts = split_line(line, lambda text: len(text) <= 40)
+    assert len(parts) > 1
+    assert "".join("".join(parts).split()) == "".join(line.split())
+    assert sum(part.count("3.14") + part.count("www.example.com") for part in parts) == 8
+
+
+def test_outputs_that_were_cut_are_counted_and_told(henkan, finished_run: Path, tmp_path: Path):
+    file = tmp_path / "input.txt"
+    file.write_text("ka mo ri su\n", encoding="utf-8")
+    code, _, err = henkan("predict", finished_run, file, "--beam", 1, "--max-length", 1)
+    assert code == 0
+    assert "1 outputs were cut" in err
+
+
 def test_a_long_line_is_predicted_in_parts_or_refused(toy_model: Model):
     line = " ".join(["ka mo ri su"] * 20)
     splitting = Predictor(toy_model, {}, False, 16, True)

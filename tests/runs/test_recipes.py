@@ -23,3 +23,10 @@ def test_it_trains(recipe: Path, tmp_path: Path):
     length = ["training.budget=null", "training.steps=2"]
     model = henkan.train(recipe, [f"data.pairs={file}", *length], output=tmp_path / "run")
     assert len(model.predict(["ka mo"])) == 1
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_it_is_explained_without_any_pairs(henkan, recipe: Path):
+    code, out, err = henkan("explain", recipe)
+    assert code == 0, err
+    assert "an example: no pairs are named" in out and f"{recipe.name}, line" in out

@@ -69,6 +69,52 @@ def test_a_recipe_file_with_overrides(henkan, tmp_path: Path, pairs_file: Path):
     assert events[-1]["update"] == 3, "--steps did not win over the recipe's epochs"
 
 
+def test_separate_vocabularies_need_one_setting(pairs_file: Path, tmp_path: Path):
+    recipe = {"data": {"pairs": str(pairs_file)}, "training": {"steps": 1}}
+    kinds = {"joint": False, "source": {"kind": "bpe", "vocabulary": 60}, "target": {"kind": "character"}}
+    settings = [word for word in TINY_TRANSFORMER if not word.startswith(("vocabulary", "model.tied"))]
+    model = package.train({**recipe, "vocabulary": kinds}, settings, output=tmp_path / "run")
+    assert model.config.model.tied == "target"
+    assert model.tokenizers[0] is not model.tokenizers[1]
+
+
+def test_a_recipe_may_have_an_equals_sign_in_its_name(henkan, tmp_path: Path, pairs_file: Path):
+    recipe = tmp_path / "rate=0.1.yaml"
+    recipe.write_text(f"data:\n  pairs: {pairs_file}\n", encoding="utf-8")
+    code, _, err = henkan("train", recipe, *TINY_TRANSFORMER, "--steps", 1, "--output", tmp_path / "run")
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("count", [3, 7])
+def test_a_handful_of_pairs_is_enough(tmp_path: Path, count: int):
+    file = write_pairs(tmp_path / "pairs.tsv", toy_pairs(count))
+    recipe = {"data": {"pairs": str(file)}, "training": {"steps": 2}}
+    model = package.train(recipe, TINY_TRANSFORMER, output=tmp_path / "run")
+    assert len(model.predict(["ka mo"], beam=100)) == 1, "a beam wider than the vocabulary"
+
+
+def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path):
+    pairs = toy_pairs(30)
+    plain = write_pairs(tmp_path / "plain.tsv", pairs)
+    windows = tmp_path / "windows.tsv"
+    windows.write_bytes(b"\xef\xbb\xbf" + plain.read_bytes().replace(b"\n", b"\r\n"))
+    recipes = [{"data": {"pairs": str(file)}, "training": {"steps": 1}} for file in (plain, windows)]
+    one, two = (
+        package.train(recipe, TINY_TRANSFORMER, output=tmp_path / f"run-{number}")
+        for number, recipe in enumerate(recipes)
+    )
+    assert one.log_probs(pairs) == two.log_probs(pairs)
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_is(finished_run: Path, tmp_path: Path):
+    import shutil
+
+    copy = shutil.copytree(finished_run, tmp_path / "copy")
+    package.train(output=copy, resume=True)
+    weights = [(run / "model" / "model.safetensors").read_bytes() for run in (finished_run, copy)]
+    assert weights[0] == weights[1]
+
+
 def test_a_budget_is_kept(henkan, tmp_path: Path, pairs_file: Path, monkeypatch: pytest.MonkeyPatch):
     import time
 

@@ -29,6 +29,8 @@ def evaluate(
 
     if (pairs is None) == (source is None or not reference):
         raise ConfigError("give --source and --reference, or --pairs with a .tsv")
+    if outputs is not None and not outputs.parent.is_dir():
+        raise ConfigError(f"--outputs {outputs}: there is no folder {outputs.parent}")
     loaded = load(model)
     if pairs is not None:
         rows = read_references(pairs)
@@ -45,9 +47,9 @@ def evaluate(
         references = [list(answers) for answers in zip(*columns, strict=True)]
     typer.echo(f"predicting {len(sources):,} outputs", err=True)
     evaluation = score(loaded, sources, references, loaded.options(beam))
+    if outputs is not None:
+        outputs.write_text("".join(f"{line}\n" for line in evaluation.outputs), encoding="utf-8", newline="\n")
     for found in evaluation.scores:
         typer.echo(f"{found.name} {shown(found.value)}  (95 % interval {found.interval})")
         typer.echo(f"  {found.signature}")
     typer.echo(f"written to {record(evaluation, model)}")
-    if outputs is not None:
-        outputs.write_text("".join(f"{line}\n" for line in evaluation.outputs), encoding="utf-8")

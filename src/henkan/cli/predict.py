@@ -39,7 +39,9 @@ def predict(
     long_lines: Annotated[
         str, typer.Option(help="Inputs over --longest: split at sentence ends and joined again, or refuse.")
     ] = "split",
-    longest: Annotated[int, typer.Option(help="Longest input in tokens.", min=8)] = 512,
+    longest: Annotated[
+        int | None, typer.Option(help="Longest input in tokens.", show_default="the longest trained on", min=8)
+    ] = None,
 ) -> None:
     """Run a model over a file or standard input."""
     import sys
@@ -51,6 +53,7 @@ def predict(
     if long_lines not in ("split", "refuse"):
         raise ConfigError(f"--long-lines {long_lines!r}: expected split or refuse")
     loaded = load(model)
+    longest = longest or max(8, loaded.config.data.filters.max_length)
     given = {
         "beam": None if beam is None and n_best == 1 else max(beam or loaded.config.decoding.beam, n_best),
         "n_best": n_best,
@@ -72,3 +75,6 @@ def predict(
         sys.stdout.flush()
     if predictor.split:
         typer.echo(f"{predictor.split:,} inputs over {longest} tokens were translated in parts", err=True)
+    if predictor.cut:
+        cure = "raise --max-ratio or --max-length"
+        typer.echo(f"{predictor.cut:,} outputs were cut at their largest length before they ended; {cure}", err=True)

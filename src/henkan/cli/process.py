@@ -8,21 +8,14 @@ import ctypes
 import os
 import sys
 
-_SETTINGS = {
-    # A waiting thread of a parallel section spins a little, then sleeps. The default spins for milliseconds, which on a
-    # machine with other work takes the processor from the very thread that is waited for.
-    "GOMP_SPINCOUNT": "1000",
-    # Sentences come in many shapes, more than oneDNN remembers kernels for by default.
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "20000",
-}
-
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of mallopt, in glibc's malloc.h
 
 
 def prepare() -> None:
     """Before torch is imported. What the user's environment says already wins."""
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
+    # A waiting thread of a parallel section spins a little, then sleeps. The default spins for milliseconds, which on a
+    # machine with other work takes the processor from the very thread that is waited for.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         _keep_memory_mapped()
 

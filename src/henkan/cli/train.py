@@ -35,7 +35,7 @@ def train(
     from henkan.cli.app import STARTED
 
     words = recipe or []
-    files = [word for word in words if "=" not in word]
+    files = [word for word in words if "=" not in word or Path(word).is_file()]
     if len(files) > 1:
         raise ConfigError(f"{', '.join(files)}: one recipe at a time; settings are written key.path=value")
     if output is None:
@@ -60,7 +60,7 @@ def train(
         files[0] if files else None,
         [
             *(f"{name}={_quoted(value)}" for name, value in flags.items() if value is not None),
-            *(word for word in words if "=" in word),
+            *(word for word in words if word not in files),
         ],
         output=output,
         resume=resume,

@@ -90,11 +90,13 @@ def write_corpus(
     source_tokenizer: Tokenizer,
     target_tokenizer: Tokenizer,
     filters: FilterConfig,
+    name: str = "pairs",
     progress: Callable[[int], None] | None = None,
 ) -> FilterReport:
     """Encode and filter pairs into a new folder, some thousand at a time; the folder appears whole or not at all.
 
     Args:
+        name: what an error calls the pairs.
         progress: called now and then with the number of pairs read so far.
 
     Raises:
@@ -108,7 +110,7 @@ def write_corpus(
     try:
         shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
         partial.mkdir(parents=True)
-        report = _write(partial, pairs, (source_tokenizer, target_tokenizer), filters, progress)
+        report = _write(partial, pairs, (source_tokenizer, target_tokenizer), filters, name, progress)
         _synchronise(partial)
         os.replace(partial, folder)
     except OSError as error:
@@ -123,6 +125,7 @@ def _write(
     pairs: Iterable[Pair],
     tokenizers: tuple[Tokenizer, Tokenizer],
     filters: FilterConfig,
+    name: str,
     progress: Callable[[int], None] | None,
 ) -> FilterReport:
     report = FilterReport()
@@ -145,7 +148,7 @@ def _write(
             if progress is not None:
                 progress(report.read)
     if not report.kept:
-        raise DataError(f"no pair is left: {report}" if report.read else "there are no pairs to prepare")
+        raise DataError(f"{name}: no pair is left: {report}" if report.read else f"{name}: there are none")
     np.save(folder / "lines.npy", np.frombuffer(lines, dtype=np.int64))
     summary = {
         "format": FORMAT,

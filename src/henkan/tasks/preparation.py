@@ -27,7 +27,7 @@ from henkan.data.example import Pair
 from henkan.data.readers import PairsFile, ParallelText
 from henkan.data.split import choose_holdout
 from henkan.data.transforms import FilterConfig, FilterReport
-from henkan.errors import StorageError
+from henkan.errors import FolderError, StorageError
 from henkan.text.normalise import normalise
 from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
 
@@ -137,12 +137,18 @@ def prepare(data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: 
             _build(data, vocabulary, building, tell)
             building.rename(folder)
         except OSError as error:
-            raise StorageError(f"{folder}: cannot be written ({error.strerror or error}); free some space") from error
+            reason = error.strerror or error
+            raise StorageError(
+                f"{folder}: cannot be written ({reason}); free some space or check the rights"
+            ) from error
         finally:
             shutil.rmtree(building, ignore_errors=True)
-    with (folder / "valid.jsonl").open(encoding="utf-8") as lines:
-        valid_pairs = [tuple(json.loads(line)) for line in lines]
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    try:
+        with (folder / "valid.jsonl").open(encoding="utf-8") as lines:
+            valid_pairs = [tuple(json.loads(line)) for line in lines]
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FolderError(f"{folder}: damaged ({error}); remove it, and --resume makes it again") from error
     return Prepared(
         load_tokenizers(folder), Corpus.open(folder / "train"), Corpus.open(folder / "valid"), valid_pairs, report
     )
@@ -164,9 +170,11 @@ def _build(data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: C
         tell(f"held out for validation: {held:,} of {count:,} pairs, chosen by a hash of the source")
     save_tokenizers(_learn(vocabulary, training), folder)
     tokenizers = load_tokenizers(folder)
-    kept = write_corpus(folder / "train", training, *tokenizers, data.filters)
+    name = f"training pairs of {everything.name}"
+    kept = write_corpus(folder / "train", training, *tokenizers, data.filters, name)
     tell(f"training pairs: {kept}")
-    valid_kept = write_corpus(folder / "valid", validation, *tokenizers, data.filters)
+    name = f"validation pairs of {everything.name if given is None else given.name}"
+    valid_kept = write_corpus(folder / "valid", validation, *tokenizers, data.filters, name)
     if valid_kept.dropped:
         tell(f"validation pairs: {valid_kept}")
     with (folder / "valid.jsonl").open("w", encoding="utf-8") as lines:
@@ -207,6 +215,7 @@ class _Normalised:
 
     def __init__(self, pairs: Pairs) -> None:
         self.pairs = pairs
+        self.name = pairs.name
 
     def __iter__(self) -> Iterator[Pair]:
         return (Pair(normalise(pair.source), normalise(pair.target), pair.line) for pair in self.pairs)

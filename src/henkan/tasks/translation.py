@@ -56,7 +56,7 @@ class Translation:
         """Scores of greedy outputs for the validation sources, by the names that ``validate_by`` knows."""
         assert split == "valid"
         sources, references = grouped(self.prepared.valid_pairs)
-        step = -(-int(self.prepared.valid.source_lengths.sum()) // VALIDATED_TOKENS)
+        step = max(1, -(-int(self.prepared.valid.source_lengths.sum()) // VALIDATED_TOKENS))
         sources, references = sources[::step], references[::step]
         # an untrained model does not know where to end: let it not write much more than its source
         greedy = self.decoding.model_copy(update={"beam": 1, "n_best": 1, "max_ratio": 1.5})

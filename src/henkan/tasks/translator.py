@@ -18,6 +18,7 @@ from henkan.models.encoder_decoder import EncoderDecoder
 from henkan.tensors import Tokens
 from henkan.text.normalise import normalise
 from henkan.text.tokenizer import END, PAD, START, Tokenizer
+from henkan.tree import map_leaves
 
 BATCH_TOKENS = 4096
 """Padded source tokens, times beams, that are searched at one time."""
@@ -37,6 +38,7 @@ class Prediction:
         pieces: its tokens as text.
         source_pieces: the input's tokens as text, as the encoder read them.
         alignment: for each output piece, the place in ``source_pieces`` it attended to most; None unless asked for.
+        finished: False if the output was cut at its largest length.
     """
 
     text: str
@@ -45,6 +47,7 @@ class Prediction:
     pieces: list[str]
     source_pieces: list[str]
     alignment: list[int] | None
+    finished: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Translator:
     target_tokenizer: Tokenizer
     reverse_source: bool
     decoding: BeamOptions
+    device: torch.device  # where the stepper computes
 
     @classmethod
     def of(
@@ -69,7 +73,8 @@ class Translator:
         decoding: BeamOptions,
     ) -> Translator:
         """A translator over one model."""
-        return cls(ModelStepper(model, tokenizers[1].size), *tokenizers, reverse_source, decoding)
+        device = next(model.parameters()).device
+        return cls(ModelStepper(model, tokenizers[1].size), *tokenizers, reverse_source, decoding, device)
 
     def predict(
         self, texts: Sequence[str], *, options: BeamOptions | None = None, align: bool = False, scored: bool = True
@@ -96,8 +101,10 @@ class Translator:
         with torch.inference_mode():
             tokens = pad_sources(sources, self.reverse_source)
             limits = options.limits(tokens.mask.sum(1))
+            tokens = map_leaves(lambda tensor: tensor.to(self.device), tokens)
             state = self.stepper.start(tokens, len(sources), int(limits.max()) + 1)
-            prefix = Tokens(torch.full((len(sources), 1), START), torch.ones(len(sources), 1, dtype=torch.bool))
+            start = torch.full((len(sources), 1), START, device=self.device)
+            prefix = Tokens(start, torch.ones_like(start, dtype=torch.bool))
             if options.beam == 1:
                 penalty = options.penalty if scored else None
                 greedy = greedy_search(self.stepper, state, prefix, limits, penalty, align=align)
@@ -115,6 +122,7 @@ class Translator:
                 self.target_tokenizer.pieces(hypothesis.tokens),
                 [*self.source_tokenizer.pieces(read), "</s>"],
                 hypothesis.alignment,
+                hypothesis.finished,
             )
             for text, hypothesis in zip(texts, hypotheses, strict=True)
         ]

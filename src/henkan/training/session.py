@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -266,7 +267,8 @@ class Session:
         self._end("stopped")
         return Stopped(
             f"{'Ctrl-C' if signal == 2 else f'signal {signal}'} after update {self.state.update}: "
-            f"saved {self._checkpoints.path(self._saved)}; go on with: henkan train --output {self._folder} --resume",
+            f"saved {self._checkpoints.path(self._saved)}; go on with: "
+            f"henkan train --output {shlex.quote(str(self._folder))} --resume",
             signal,
         )
 
