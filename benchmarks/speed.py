@@ -11,7 +11,8 @@ backward, gradient norm, optimiser. Tokens are real target tokens, padding exclu
 
 from henkan.cli import process
 
-process.prepare()  # as the command line does, before torch is imported
+if __name__ == "__main__":
+    process.prepare()  # as the command line does, before torch is imported
 
 import argparse
 import os
@@ -77,7 +78,7 @@ class Training:
         torch.manual_seed(1)
         self.model = config.model.build(VOCABULARY, VOCABULARY)
         device = torch.device("cpu")
-        self.updater = Updater(Learner(self.model, task.objective).train(), config.training, precision, device)
+        self.updater = Updater(Learner(self.model, task.objective).train(), config.training, precision, device, str)
         plan = Plan(task.lengths("train"), 1, config.training.batch_tokens)
         self.works = fetch(task, plan, config.training, 0, 0, device)
         self.update = 0
@@ -122,22 +123,22 @@ def training_flops(model: torch.nn.Module) -> float:
     return total
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Training speed of presets.")
     parser.add_argument("--presets", default="transformer-small,luong-2015,bahdanau-2015,seq2seq-2014")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--batch-tokens", type=int, default=None)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     precision, why = choose_precision(torch.device("cpu"))
     dtype = DTYPES[precision]
     print(f"torch {torch.__version__}, {options.threads} threads, {precision}: {why}")
-    print(f"load before: {os.getloadavg()[0]:.2f}")
+    print(f"load of the machine before: {os.getloadavg()[0]:.2f}")
     trainings = {name: Training(name, options.batch_tokens, dtype) for name in options.presets.split(",")}
     for training in trainings.values():
-        training.run(3.0)  # first calls are slow
+        training.run(options.seconds / 2)  # first calls are slow
     speeds: dict[str, list[float]] = {name: [] for name in trainings}
     shares: dict[str, list[float]] = {name: [] for name in trainings}
     rates = []

@@ -212,6 +212,13 @@ def test_a_resumed_run_tells_each_update_once(run):
     assert [round(y(100 - down), 2) for _, down in page.curves[0][0]] == [6.5, 4.5, 3.75]
 
 
+def test_a_mean_of_checkpoints_that_is_no_better_leaves_the_best_as_it_was(run):
+    end = next(place for place, event in enumerate(EVENTS) if event["event"] == "end")
+    last = max((event for event in EVENTS if event["event"] == "validation"), key=lambda event: event["update"])
+    write_events(run, [*EVENTS[:end], {**last, "best": True}, {**last, "best": False, "loss": 9.0}, EVENTS[end]])
+    assert f"Best by validation: {last['loss']:.4g} at update {last['update']}" in " ".join(read(run).text)
+
+
 def test_values_that_are_no_numbers_leave_a_gap(run):
     broken = [{**EVENTS[1], "loss": math.nan}, {**EVENTS[3], "loss": None}, {**EVENTS[6]}]
     write_events(run, [EVENTS[0], *broken, {**EVENTS[2], "scores": {"bleu": None}, "loss": math.inf}])

@@ -27,6 +27,7 @@ class Evaluation:
     bands: list[LengthBand]  # the first score by source length
     length_unit: str  # of that
     samples: list[dict[str, Any]]
+    cut: int = 0  # outputs that reached their largest length before they ended
 
     def to_json(self) -> dict[str, Any]:
         """What stands in metrics.json."""
@@ -42,11 +43,16 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model, sources: Sequence[str], references: Sequence[Sequence[str]], options: BeamOptions | None = None
+    model: Model,
+    sources: Sequence[str],
+    references: Sequence[Sequence[str]],
+    options: BeamOptions | None = None,
+    scores: Sequence[str] = (),
 ) -> Evaluation:
-    """Predict each source and score the outputs by the scores that the model's recipe names."""
-    outputs = [found[0].text for found in model.explain(sources, options)]
-    measurements = [MEASURES[name](outputs, references) for name in model.config.scores]
+    """Predict each source and score the outputs: by the scores named, or by those that the model's recipe names."""
+    best = [found[0] for found in model.explain(sources, options)]
+    outputs = [prediction.text for prediction in best]
+    measurements = [MEASURES[name](outputs, references) for name in scores or model.config.scores]
     spaced = any(" " in source for source in sources)
     lengths = [len(source.split()) if spaced else len(source) for source in sources]
     step = max(1, len(sources) // SAMPLES)
@@ -60,6 +66,7 @@ def evaluate(
         by_length(measurements[0], lengths),
         "words of the source" if spaced else "characters of the source",
         samples,
+        sum(not prediction.finished for prediction in best),
     )
 
 

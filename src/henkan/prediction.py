@@ -166,7 +166,7 @@ def joined(parts: Sequence[Prediction]) -> Prediction:
         )
         offset += len(part.source_pieces)
     return Prediction(
-        " ".join(part.text for part in parts),
+        " ".join(part.text for part in parts if part.text),
         sum(part.score for part in parts),
         sum(part.log_prob for part in parts),
         [piece for part in parts for piece in part.pieces],

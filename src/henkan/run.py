@@ -19,20 +19,21 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from henkan.config import dump, validate
+from henkan.config import dump, origins, validate
 from henkan.errors import ConfigError, FolderError
 from henkan.folder import write_texts
 from henkan.model import Model, load, save
 from henkan.models.encoder_decoder import EncoderDecoder
 from henkan.recipe import RunConfig, given_layers, resolved, with_preset
 from henkan.report import write_report
-from henkan.settings import merge, read_layer
+from henkan.settings import read_layer
 from henkan.tasks.preparation import Prepared, prepare
 from henkan.tasks.survey import USUAL, survey
 from henkan.tasks.translation import Translation
 from henkan.training import distributed
 from henkan.training.loop import Result
 from henkan.training.loop import train as train_loop
+from henkan.training.signals import raising
 
 SELFTEST_INPUTS = 8
 """Validation sources that go into a model's self-test."""
@@ -75,7 +76,8 @@ def train(
         config = _resumed(folder, given) if resume else _fresh(folder, given, speak)
         distributed.barrier()  # before the first rank makes the folder that all have just looked at
         if first:
-            _prepare(config, folder, resume, speak)
+            with raising("the pairs were not ready; nothing is kept, give the same command again"):
+                _prepare(config, folder, resume, speak)
         distributed.barrier()
         prepared = prepare(config.data, config.vocabulary, folder / "prepared", lambda line: None)
         try:
@@ -131,11 +133,12 @@ def _resumed(folder: Path, given: list) -> RunConfig:
     config = validate(RunConfig, [layer])
     changed = validate(RunConfig, [layer, *(resolved(said, config.size) for said in given)]) if given else config
     if changed != config:
-        before, after = config.model_dump(mode="json"), changed.model_dump(mode="json")
-        different = ", ".join(key for key in before if before[key] != after[key])
+        before, after = ({path: value for path, value, _ in origins(found, [])} for found in (config, changed))
+        different = [
+            f"{path} is {before.get(path)}, not {value}" for path, value in after.items() if before.get(path) != value
+        ]
         raise ConfigError(
-            f"{folder}: a resumed run keeps its settings, but these differ: {different} "
-            f"({', '.join(merge(given))} given); leave them out, or start another run"
+            f"{folder}: a resumed run keeps its settings: {', '.join(different)}; leave them out, or start another run"
         )
     return config
 

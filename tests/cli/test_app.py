@@ -1,5 +1,6 @@
 """The command line as a user meets it: help, names mistyped, errors and their exit codes."""
 
+import os
 import subprocess
 import sys
 import types
@@ -140,3 +141,12 @@ def test_as_a_command_it_is_light():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "Usage: henkan" in result.stdout
+
+
+@pytest.mark.process
+def test_output_is_utf8_whatever_the_locale_says():
+    told = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"}
+    ascii_only = {**told, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", "from henkan.cli import process; process.prepare(); print(chr(0x5909))"]
+    shown = subprocess.run(command, env=ascii_only, capture_output=True, check=True).stdout
+    assert shown.decode("utf-8").strip() == "変"

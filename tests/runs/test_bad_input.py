@@ -1,6 +1,7 @@
 """Every mistake a user can make gets one clear error, the right exit code, and leaves nothing behind."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,7 @@ def test_a_resumed_run_keeps_its_settings(henkan, finished_run: Path, tmp_path: 
     copy = shutil.copytree(finished_run, tmp_path / "copy")
     code, _, err = henkan("train", "--resume", "--output", copy, "training.seed=99")
     assert code == 2
-    assert "keeps its settings" in err and "training" in err
+    assert "keeps its settings: training.seed is 1, not 99" in err
 
 
 def test_no_output(henkan, pairs_file: Path):
@@ -158,7 +159,7 @@ def test_nan_loss_stops_and_keeps_the_last_checkpoint(henkan, pairs_file: Path, 
         "train", "--pairs", pairs_file, "--steps", 50, *TINY_TRANSFORMER, *blow_up, "--output", output
     )
     assert code == 1, err
-    assert "not finite" in err and "examples of the batch" in err
+    assert "not finite" in err and "examples of the batch: line " in err
     assert list((output / "checkpoints").iterdir()), "the last good checkpoint is gone"
     assert not (output / "model").exists()
 
@@ -170,10 +171,29 @@ def test_evaluate_with_unequal_files(henkan, finished_run: Path, tmp_path: Path)
     assert "2 lines" in err and "has 1" in err
 
 
+@pytest.mark.parametrize("given", [[], ["--source"], ["--reference"], ["--pairs", "--source"]], ids="-".join)
+def test_evaluate_wants_pairs_or_source_and_reference(henkan, finished_run: Path, pairs_file: Path, given: list[str]):
+    code, _, err = henkan("evaluate", finished_run, *(word for option in given for word in (option, pairs_file)))
+    assert code == 2
+    assert "--source and --reference, or --pairs" in err
+
+
 def test_evaluate_with_an_impossible_beam(henkan, finished_run: Path, pairs_file: Path):
     code, _, err = henkan("evaluate", finished_run, "--pairs", pairs_file, "--beam", 0)
     assert code == 2
     assert "beam: expected at least 1, got 0" in err
+
+
+def test_predict_with_an_impossible_beam(henkan, finished_run: Path, pairs_file: Path):
+    code, _, err = henkan("predict", finished_run, pairs_file, "--beam", 0)
+    assert code == 2
+    assert "beam: expected at least 1, got 0" in err
+
+
+def test_evaluate_with_a_metric_that_there_is_not(henkan, finished_run: Path, pairs_file: Path):
+    code, _, err = henkan("evaluate", finished_run, "--pairs", pairs_file, "--metric", "blue")
+    assert code == 2
+    assert "metric 'blue'" in err and "bleu" in err
 
 
 def test_evaluate_says_first_that_its_outputs_have_no_folder(henkan, finished_run: Path, pairs_file: Path):
@@ -188,6 +208,20 @@ def test_predict_with_a_run_that_has_no_model_yet(henkan, finished_run: Path, tm
     code, _, err = henkan("predict", copy, tmp_path / "input")
     assert code == 2
     assert "no model yet" in err and f"'{copy}' --resume" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_the_pairs_are_prepared(
+    henkan, pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+):
+    handlers = [signal.getsignal(watched) for watched in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("henkan.tasks.preparation.write_corpus", lambda *_: signal.raise_signal(number))
+        found, _, err = henkan("train", "--pairs", pairs_file, "--steps", 1, "--output", tmp_path / "run")
+    assert found == code
+    assert "give the same command again" in err and "Traceback" not in err
+    assert not list((tmp_path / "run").iterdir()), "something half-written stayed behind"
+    assert handlers == [signal.getsignal(watched) for watched in (signal.SIGINT, signal.SIGTERM)]
 
 
 def test_prepared_data_that_went_bad(henkan, finished_run: Path, tmp_path: Path):

@@ -131,7 +131,7 @@ def test_outputs_that_were_cut_are_counted_and_told(henkan, finished_run: Path, 
 
 def test_a_long_line_is_predicted_in_parts_or_refused(toy_model: Model):
     line = " ".join(["ka mo ri su"] * 20)
-    splitting = Predictor(toy_model, {}, False, 16, True)
+    splitting = Predictor(toy_model, {"beam": 1}, False, 16, True)
     (row,) = splitting.rows([line], 1, "text")
     assert row
     assert splitting.split == 1

@@ -142,11 +142,16 @@ def test_evaluate_writes_scores_into_the_model_and_the_report(henkan, tmp_path: 
     recipe = {"data": {"pairs": str(pairs_file)}, "training": {"steps": 2}}
     package.train(recipe, TINY_TRANSFORMER, output=tmp_path / "run")
     test = write_pairs(tmp_path / "test.tsv", toy_pairs(20, seed=9))
-    code, out, err = henkan("evaluate", tmp_path / "run", "--pairs", test, "--beam", 1)
+    outputs = tmp_path / "outputs.txt"
+    code, out, err = henkan("evaluate", tmp_path / "run", "--pairs", test, "--beam", 1, "--outputs", outputs)
     assert code == 0, err
     assert "BLEU" in out and "nrefs:1" in out and "95 % interval" in out
+    assert len(outputs.read_text(encoding="utf-8").splitlines()) == len({source for source, _ in toy_pairs(20, seed=9)})
     for place in ("run", "run/model"):
         metrics = json.loads((tmp_path / place / "metrics.json").read_text(encoding="utf-8"))
         assert [score["name"] for score in metrics["scores"]] == ["BLEU", "chrF2"]
     assert "BLEU" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert henkan("verify", tmp_path / "run")[0] == 0, "the manifest does not know the new scores"
+    code, out, err = henkan("evaluate", tmp_path / "run", "--pairs", test, "--metric", "ter", "--metric", "exact-match")
+    assert code == 0, err
+    assert "TER" in out and "exact match" in out and "BLEU" not in out

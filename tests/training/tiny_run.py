@@ -98,6 +98,10 @@ class TinyTask:
         noisy = np.where(rng.random(length) < 0.1, 1, ids)
         return Example(index, noisy.astype(np.int32), (VOCABULARY + 3 - ids).astype(np.int32))
 
+    def place(self, split: str, index: int) -> str:
+        """The index itself."""
+        return str(index)
+
     def collate(self, examples: list[Example]) -> Batch:
         """Padded at the end."""
         longest = max(len(example.source) for example in examples)

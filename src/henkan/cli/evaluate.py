@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from henkan.cli.score import METRICS
 from henkan.errors import ConfigError, DataError
 
 
@@ -17,6 +18,10 @@ def evaluate(
     pairs: Annotated[
         Path | None, typer.Option(help="Instead: a .tsv of sources and one or more right answers each; .gz too.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(METRICS)}. Several allowed.", show_default="those of the recipe"),
+    ] = None,
     beam: Annotated[int | None, typer.Option(help="Beam size; 1 is greedy.", show_default="the model's")] = None,
     outputs: Annotated[Path | None, typer.Option(help="Also write the model's outputs there, one a line.")] = None,
 ) -> None:
@@ -27,10 +32,13 @@ def evaluate(
     from henkan.metrics.score import shown
     from henkan.model import load
 
-    if (pairs is None) == (source is None or not reference):
+    if [pairs is not None, source is not None, bool(reference)] not in ([True, False, False], [False, True, True]):
         raise ConfigError("give --source and --reference, or --pairs with a .tsv")
     if outputs is not None and not outputs.parent.is_dir():
         raise ConfigError(f"--outputs {outputs}: there is no folder {outputs.parent}")
+    metrics = list(dict.fromkeys(metric or []))
+    if unknown := [name for name in metrics if name not in METRICS]:
+        raise ConfigError(f"metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
     loaded = load(model)
     if pairs is not None:
         rows = read_references(pairs)
@@ -46,10 +54,12 @@ def evaluate(
                 )
         references = [list(answers) for answers in zip(*columns, strict=True)]
     typer.echo(f"predicting {len(sources):,} outputs", err=True)
-    evaluation = score(loaded, sources, references, loaded.options(beam))
+    evaluation = score(loaded, sources, references, loaded.options(beam), metrics)
     if outputs is not None:
         outputs.write_text("".join(f"{line}\n" for line in evaluation.outputs), encoding="utf-8", newline="\n")
     for found in evaluation.scores:
         typer.echo(f"{found.name} {shown(found.value)}  (95 % interval {found.interval})")
         typer.echo(f"  {found.signature}")
+    if evaluation.cut:
+        typer.echo(f"{evaluation.cut:,} outputs were cut at their largest length before they ended")
     typer.echo(f"written to {record(evaluation, model)}")

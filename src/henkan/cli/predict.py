@@ -55,7 +55,7 @@ def predict(
     loaded = load(model)
     longest = longest or max(8, loaded.config.data.filters.max_length)
     given = {
-        "beam": None if beam is None and n_best == 1 else max(beam or loaded.config.decoding.beam, n_best),
+        "beam": max(loaded.config.decoding.beam, n_best) if beam is None else beam,
         "n_best": n_best,
         "length_penalty": length_penalty,
         "alpha": alpha,

@@ -161,7 +161,9 @@ def _read_events(path: Path, run: Run) -> None:
         elif kind == "update" and update is not None:
             updates[update] = event
         elif kind == "validation" and update is not None:
-            validations[update] = event
+            # the mean of the last checkpoints is judged at the last update too, and counts only if it is better
+            if event.get("best") is True or validations.get(update, {}).get("best") is not True:
+                validations[update] = event
         elif kind == "end":
             run.end = event
     run.updates = [updates[at] for at in sorted(updates)]

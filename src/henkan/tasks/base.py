@@ -25,6 +25,10 @@ class Task(Protocol):
         """One example; ``rng`` comes from (seed, epoch, index), so noise is the same on any rank."""
         ...
 
+    def place(self, split: str, index: int) -> str:
+        """Where an example comes from, for messages."""
+        ...
+
     def collate(self, examples: list[Example]) -> Batch:
         """Examples to one padded batch: pure."""
         ...

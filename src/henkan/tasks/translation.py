@@ -48,6 +48,10 @@ class Translation:
         """As it is: no noise."""
         return self.corpora[split].example(index)
 
+    def place(self, split: str, index: int) -> str:
+        """Its line in the file of pairs."""
+        return f"line {self.corpora[split].lines[index]}"
+
     def collate(self, examples: list[Example]) -> Batch:
         """Padded source, shifted target, labels."""
         return collate_pairs(examples, self.reverse_source)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,8 @@ class Session:
         device = distributed.local_device()
         self.precision = self._choose_precision(device)
         self._learner = Learner(model, task.objective).to(device).train()
-        self.updater = Updater(self._learner, options, DTYPES[self.precision], device)
+        place = partial(task.place, update.SPLIT)
+        self.updater = Updater(self._learner, options, DTYPES[self.precision], device, place)
 
         lengths = task.lengths(update.SPLIT)
         self.plan = Plan(lengths, options.seed, options.batch_tokens)

@@ -1,13 +1,37 @@
-"""Ctrl-C and SIGTERM: ask once and the run is saved first, ask twice and it ends at once."""
+"""Ctrl-C and SIGTERM: ask once and the run is saved first, ask twice and it ends at once; before that, at once."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
+from henkan.errors import Stopped
+
 _WATCHED = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def raising(message: str) -> Iterator[None]:
+    """While entered, a signal raises Stopped at once: for work that cleans up after itself. Main thread only, as below.
+
+    Args:
+        message: what was saved and how to go on.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(f"{'Ctrl-C' if number == signal.SIGINT else f'signal {number}'}: {message}", number)
+
+    watched = _WATCHED if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, stop) for number in watched}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class StopSignals:

@@ -6,7 +6,7 @@ batch, several micro-batches and several ranks give the same gradient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -93,13 +93,21 @@ def seeded(seed: int, update: int, micro_batch: int, device: torch.device) -> It
 class Updater:
     """Turns work into better weights."""
 
-    def __init__(self, learner: Learner, options: TrainingConfig, precision: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        options: TrainingConfig,
+        precision: torch.dtype,
+        device: torch.device,
+        place: Callable[[int], str],
+    ) -> None:
         self.learner = learner
         self.device = device
         self.weights = MasterWeights(learner, precision)
         self.optimiser = FlatOptimiser(options.optimiser, self.weights)
         self.ema = None if options.ema is None else MovingAverage(options.ema, self.weights)
         self._options = options
+        self._place = place  # where an example comes from
         self._watch = FiniteWatch(device)
         self._unchecked: dict[int, Work] = {}
 
@@ -140,7 +148,7 @@ class Updater:
         first = self._watch.first()
         if first is not None:
             work = self._unchecked[first]
-            named = ", ".join(str(index) for index in work.indices[:NAMED_EXAMPLES])
+            named = ", ".join(self._place(int(index)) for index in work.indices[:NAMED_EXAMPLES])
             more = len(work.indices) - NAMED_EXAMPLES
             raise NonFiniteLoss(
                 f"update {first + 1} (epoch {work.epoch + 1}): the loss or its gradient is not finite; examples of the "
