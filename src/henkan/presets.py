@@ -94,9 +94,14 @@ def _small(facts: Facts, model: Settings, learning_rate: float, **data: Any) -> 
             "schedule": {"kind": "trapezoid", "warmup": 300, "decay": 0.5},
             **_validation(facts),
         },
-        "decoding": {"beam": 5, "length_penalty": "gnmt", "alpha": 1.0},
+        "decoding": {"beam": 5, "length_penalty": "gnmt", "alpha": 1.0, "max_ratio": _longest_ratio(facts)},
         "scores": _scores(facts),
     }
+
+
+def _longest_ratio(facts: Facts) -> float:
+    """Output tokens for each input token, at most: single letters are many more than the subwords they come from."""
+    return 12.0 if facts.target.unit == "character" and facts.source.unit != "character" else 3.0
 
 
 def _dropout(facts: Facts) -> float:

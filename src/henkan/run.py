@@ -56,7 +56,8 @@ def train(
         recipe: a YAML file or the same as a mapping, ``{"data": {"pairs": "a.tsv"}, "training": {"budget": "10m"}}``.
         overrides: ``key.path=value`` words that win over the recipe.
         output: the run folder, which must not hold a run yet unless ``resume``.
-        resume: go on with the run in ``output``; settings that are given must be those of that run.
+        resume: go on with the run in ``output``; settings that are given must be those of that run. Where a run was
+            killed before its pairs were ready there is nothing to go on with: it starts again with what is given.
         started: ``time.monotonic()`` from which a budget counts; None: now.
         console: shows progress and the few lines that a user should see; None: standard output.
 
@@ -69,6 +70,7 @@ def train(
     started = time.monotonic() if started is None else started
     folder = Path(output)
     given = given_layers(Path(recipe) if isinstance(recipe, str) else recipe, overrides)
+    resume = resume and ((folder / "config.yaml").is_file() or not given)
     with distributed.processes():
         first = distributed.rank() == 0
         console = (console or Console(highlight=False, markup=False, soft_wrap=True)) if first else Console(quiet=True)

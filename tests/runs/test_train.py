@@ -155,3 +155,10 @@ def test_evaluate_writes_scores_into_the_model_and_the_report(henkan, tmp_path: 
     code, out, err = henkan("evaluate", tmp_path / "run", "--pairs", test, "--metric", "ter", "--metric", "exact-match")
     assert code == 0, err
     assert "TER" in out and "exact match" in out and "BLEU" not in out
+
+
+def test_few_ordinary_sentences_are_cut_into_subwords(tmp_path: Path):
+    sentences = ["The battery is low.", "Open the window, please.", "Nobody answered the door today."]
+    file = write_pairs(tmp_path / "few.tsv", [(sentence, sentence.upper()) for sentence in sentences])
+    (preset, *_) = settings_layers({"data": {"pairs": str(file)}})
+    assert preset.values["vocabulary"]["source"]["kind"] == "bpe"

@@ -18,17 +18,18 @@ class SideFacts:
     characters: float  # mean length
     spaced: float  # share of lines with a space between words
     words: int  # distinct words among the pairs looked at
+    repeated: float  # how often each of them stands there, on average
 
     @property
     def unit(self) -> str:
         """What to cut the side into: "character" for single words, "word" for sequences of few symbols, or "subword".
 
         A single word has no spaces and is short: lines of Japanese without spaces are sentences. Symbols (phonemes)
-        are at most 300 for all of the pairs.
+        are at most 300 for all of the pairs, and each is seen again and again.
         """
         if self.spaced < 0.1 and self.characters <= 16:
             return "character"
-        if self.spaced > 0.5 and self.words <= 300:
+        if self.spaced > 0.5 and self.words <= 300 and self.repeated >= 20:
             return "word"
         return "subword"
 
@@ -47,24 +48,26 @@ class Facts:
         return self.source.unit == "character" and self.target.unit != "subword"
 
 
-USUAL = Facts(30_000, SideFacts(60.0, 1.0, 10_000), SideFacts(60.0, 1.0, 10_000))
+USUAL = Facts(30_000, SideFacts(60.0, 1.0, 10_000, 30.0), SideFacts(60.0, 1.0, 10_000, 30.0))
 """Facts of a middling translation corpus, where there is no corpus to look at."""
 
 
 class _Side:
     def __init__(self) -> None:
-        self.characters = self.spaced = 0
+        self.characters = self.spaced = self.count = 0
         self.words: set[str] = set()
 
     def add(self, text: str) -> None:
         words = text.split()
         self.characters += len(text)
         self.spaced += len(words) > 1
+        self.count += len(words)
         if len(self.words) <= 10_000:
             self.words.update(words)
 
     def facts(self, seen: int) -> SideFacts:
-        return SideFacts(self.characters / max(seen, 1), self.spaced / max(seen, 1), len(self.words))
+        repeated = self.count / max(len(self.words), 1)
+        return SideFacts(self.characters / max(seen, 1), self.spaced / max(seen, 1), len(self.words), repeated)
 
 
 def survey(pairs: Iterable[Pair]) -> Facts:

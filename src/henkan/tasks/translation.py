@@ -63,7 +63,8 @@ class Translation:
         step = max(1, -(-int(self.prepared.valid.source_lengths.sum()) // VALIDATED_TOKENS))
         sources, references = sources[::step], references[::step]
         # an untrained model does not know where to end: let it not write much more than its source
-        greedy = self.decoding.model_copy(update={"beam": 1, "n_best": 1, "max_ratio": 1.5})
+        shorter = {"beam": 1, "n_best": 1, "max_ratio": self.decoding.max_ratio / 2}
+        greedy = self.decoding.model_copy(update=shorter)
         translator = Translator.of(model, self.prepared.tokenizers, self.reverse_source, greedy)
         outputs = [found[0].text for found in translator.predict(sources, scored=False)]
         return {name: MEASURES[name](outputs, references).value() for name in self.scores}
