@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ import torch.distributed as torch_distributed
 from torch import Tensor
 
 from henkan.errors import ConfigError
+
+PATIENCE = timedelta(hours=6)
+"""How long ranks wait for each other: the first may prepare a large corpus while the others have nothing to do."""
 
 
 @contextmanager
@@ -38,9 +42,9 @@ def processes() -> Iterator[None]:
     device = local_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        torch_distributed.init_process_group("cpu:gloo,cuda:nccl", device_id=device)
+        torch_distributed.init_process_group("cpu:gloo,cuda:nccl", device_id=device, timeout=PATIENCE)
     else:
-        torch_distributed.init_process_group("gloo")
+        torch_distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield
     finally:
