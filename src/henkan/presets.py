@@ -20,6 +20,9 @@ Settings = dict[str, Any]
 PLENTY = 1_000_000
 """Pairs from which ``auto`` takes a published size."""
 
+FEW = 20_000
+"""Pairs below which a model should be tiny, see each of them often, and change after each few of them."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -53,7 +56,7 @@ def find(name: str) -> Preset:
 
 def default(facts: Facts) -> str:
     """The preset to take when none is named."""
-    if facts.spelled:
+    if facts.spelled or facts.pairs < FEW:
         return "transformer-tiny"
     return "transformer-base" if facts.pairs >= PLENTY else "transformer-small"
 
@@ -70,7 +73,7 @@ def _vocabulary(facts: Facts, size: int) -> Settings:
     """Joint subwords for two sides of running text; otherwise each side in its own units."""
     units = (facts.source.unit, facts.target.unit)
     # fewer subwords for little data: each should be seen often enough to be learnt
-    size = min(size, max(1000, facts.pairs // 4 // 500 * 500))
+    size = min(size, max(1000, facts.pairs // 3 // 500 * 500))
     if units == ("subword", "subword"):
         return {"joint": True, "source": {"kind": "bpe", "vocabulary": size}}
     source, target = ({"kind": "bpe" if unit == "subword" else unit, "vocabulary": size} for unit in units)
@@ -106,7 +109,7 @@ def _longest_ratio(facts: Facts) -> float:
 
 def _dropout(facts: Facts) -> float:
     """More for little data, which is seen more often in the same time."""
-    return 0.1 if facts.pairs >= 20_000 else 0.2
+    return 0.1 if facts.pairs >= FEW else 0.2
 
 
 def _scores(facts: Facts) -> list[str]:
@@ -148,10 +151,11 @@ def _transformer_tiny(facts: Facts) -> Settings:
         "feed_forward": 512,
         "layers": 4,
         "norm": "pre",
-        "dropout": _dropout(facts),
+        "dropout": 0.1,
     }
-    settings = _small(facts, _transformer_parts(sizes, facts), 2e-3)
-    return {**settings, "training": {**settings["training"], "batch_tokens": 1024}}
+    few = facts.pairs < FEW
+    settings = _small(facts, _transformer_parts(sizes, facts), 3e-3 if few else 2e-3)
+    return {**settings, "training": {**settings["training"], "batch_tokens": 512 if few else 1024}}
 
 
 def _transformer_published(
@@ -323,7 +327,7 @@ PRESETS = (
     Preset(
         "transformer-tiny",
         "Vaswani et al. 2017",
-        "4 + 4 layers of 128, pre-norm; for words, letter by letter (sizes as in Yolchuyeva et al. 2019)",
+        "4 + 4 layers of 128, pre-norm; for single words (Yolchuyeva et al. 2019) and for few pairs",
         {"small": _transformer_tiny},
     ),
     Preset(
