@@ -1,7 +1,7 @@
 """How this process uses processors, memory and its output. A library leaves that to its host, the command line.
 
 The first two were measured (docs/log.md): together they make training on two quiet cores a fifth to a quarter faster.
-The first alone made it six times faster than the default while both cores had other work; with one busy, no difference.
+The first alone made it six times faster than the default while both cores had other work, and no faster with one busy.
 """
 
 import ctypes
@@ -14,8 +14,8 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of mallopt, in glibc's mall
 
 def prepare() -> None:
     """Before torch is imported. What the user's environment says already wins."""
-    # A waiting thread of a parallel section spins a little, then sleeps. The default spins for milliseconds, which where
-    # every core has other work takes the processor from the very thread that is waited for.
+    # A waiting thread of a parallel section spins a little, then sleeps. The default spins for milliseconds; where
+    # every core has other work, it takes the processor from the very thread that is waited for.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     _write_utf8()
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
