@@ -5,7 +5,7 @@ import torch
 
 from henkan.nn.bridges import LastStates, LastStatesConfig, ProjectedBackward, ProjectedBackwardConfig
 from henkan.nn.cells import GRUCell, LSTMCell, RNNCell
-from henkan.nn.recurrent import Bidirectional
+from henkan.nn.layers import Bidirectional
 from henkan.tensors import Memory
 
 ROWS, PLACES, WIDTH = 2, 3, 4

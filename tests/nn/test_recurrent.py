@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from henkan.nn.cells import Cell, GRUCell, LSTMCell, RNNCell
-from henkan.nn.recurrent import Bidirectional, Forward, last_real, run_lstm, run_plain
+from henkan.nn.layers import Bidirectional, Forward
+from henkan.nn.recurrent import last_real, run_lstm, run_plain
 
 INPUTS, SIZE = 3, 6
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}

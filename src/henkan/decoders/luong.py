@@ -24,7 +24,8 @@ from henkan.nn.cells import CellConfig, CellState
 from henkan.nn.dropout import Dropout
 from henkan.nn.embeddings import TokenEmbedding
 from henkan.nn.init import glorot_uniform
-from henkan.nn.recurrent import Forward, last_real
+from henkan.nn.layers import Forward
+from henkan.nn.recurrent import last_real
 from henkan.nn.scores import GeneralScoresConfig, ScoresConfig
 from henkan.tensors import Decoded, Frames, Memory, State, Tokens
 

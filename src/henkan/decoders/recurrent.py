@@ -12,7 +12,7 @@ from henkan.nn.bridges import Bridge, BridgeConfig, LastStatesConfig
 from henkan.nn.cells import CellConfig
 from henkan.nn.dropout import Dropout
 from henkan.nn.embeddings import TokenEmbedding
-from henkan.nn.recurrent import Forward
+from henkan.nn.layers import Forward
 from henkan.tensors import Decoded, Frames, Memory, State, Tokens
 
 

@@ -11,7 +11,7 @@ from henkan.config import Config
 from henkan.nn.cells import CellConfig
 from henkan.nn.dropout import Dropout
 from henkan.nn.embeddings import TokenEmbedding
-from henkan.nn.recurrent import Bidirectional, Forward
+from henkan.nn.layers import Bidirectional, Forward
 from henkan.tensors import Features, Memory, Tokens
 
 
