@@ -64,6 +64,6 @@ def last_real(outputs: Tensor, mask: Tensor, before: Tensor) -> Tensor:
 
 def run(cell: Cell, inputs: Tensor, mask: Tensor, state: CellState) -> tuple[Tensor, CellState]:
     """A cell through time, by the fastest way this cell has; see :func:`run_plain`."""
-    if isinstance(cell, LSTMCell) and inputs.shape[1] > 1:
+    if isinstance(cell, LSTMCell) and cell.is_standard and inputs.shape[1] > 1:
         return run_lstm(cell, inputs, mask, state)
     return run_plain(cell, inputs, mask, state)
