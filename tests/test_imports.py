@@ -21,10 +21,10 @@ tasks
 models data metrics objectives decode forecasting
 encoders decoders text
 nn
-config tensors
+config tensors native
 problems
 settings folder
-tree errors reference
+tree errors reference pages
 """
 
 SOURCE = Path(henkan.__path__[0])

@@ -167,3 +167,10 @@ def sha256(path: Path) -> str:
 def _flush(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def cache_folder() -> Path:
+    """Where what can be fetched or made again is kept: ``$HENKAN_CACHE``, else ``~/.cache/henkan``."""
+    if folder := os.environ.get("HENKAN_CACHE"):
+        return Path(folder)
+    return Path.home() / ".cache" / "henkan"

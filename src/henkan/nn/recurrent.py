@@ -10,7 +10,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from henkan.nn.cells import Cell, CellState, LSTMCell
+from henkan.nn import fused
+from henkan.nn.cells import Cell, CellState, LSTMCell, MinimalGRUCell
+from henkan.nn.loops import LoopedCell
+from henkan.nn.pointwise import wide
+from henkan.nn.scan import scan
 
 INDICATORS = 32
 """Columns that say "padding" to the LSTM; an odd width would leave the fast kernel."""
@@ -62,8 +66,21 @@ def last_real(outputs: Tensor, mask: Tensor, before: Tensor) -> Tensor:
     return torch.where((last > 0)[:, None], outputs.gather(1, index)[:, 0], before)
 
 
+def run_scan(cell: MinimalGRUCell, inputs: Tensor, mask: Tensor, state: CellState) -> tuple[Tensor, CellState]:
+    """The fast path of :func:`run_plain` for a cell without a loop; float32 inside."""
+    update, candidate = cell.project(inputs).to(wide(inputs.dtype)).chunk(2, -1)
+    update = torch.sigmoid(update) * mask[..., None]
+    outputs = scan(1 - update, update * candidate, state[0].to(update.dtype)).to(inputs.dtype)
+    return outputs, (outputs[:, -1],)
+
+
 def run(cell: Cell, inputs: Tensor, mask: Tensor, state: CellState) -> tuple[Tensor, CellState]:
     """A cell through time, by the fastest way this cell has; see :func:`run_plain`."""
-    if isinstance(cell, LSTMCell) and cell.is_standard and inputs.shape[1] > 1:
-        return run_lstm(cell, inputs, mask, state)
+    if inputs.shape[1] > 1 and fused.allowed():
+        if isinstance(cell, LSTMCell) and cell.is_standard:
+            return run_lstm(cell, inputs, mask, state)
+        if isinstance(cell, LoopedCell):
+            return fused.run_fused(cell, inputs, mask, state)
+        if isinstance(cell, MinimalGRUCell):
+            return run_scan(cell, inputs, mask, state)
     return run_plain(cell, inputs, mask, state)
