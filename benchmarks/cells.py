@@ -70,7 +70,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     chosen = options.cells.split("/") if options.cells else list(CELLS)
-    print(f"torch {torch.__version__}, {options.threads} threads, layer of {options.size}, batch {options.batch}, ", end="")
+    print(
+        f"torch {torch.__version__}, {options.threads} threads, layer of {options.size}, batch {options.batch}, ",
+        end="",
+    )
     print(f"{options.steps} steps; load before: {os.getloadavg()[0]:.2f}")
     print(f"{'cell':20} {'type':5} {'fast, ms':>9} {'torch / fast':>13} {'plain / fast':>13}   torch's layer")
     for name in chosen:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from henkan.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from henkan.nn.init import uniform_everywhere
-from henkan.tensors import IGNORE, Batch, Tokens
+from henkan.tensors import IGNORE, Batch, Output, Tokens
 
 VOCABULARY = 13
 
@@ -39,17 +39,30 @@ def _cell(kind: str, size: int = 6) -> dict[str, Any]:
     return {"kind": kind, "size": size}
 
 
+def _soft(scores: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "soft", "scores": scores}
+
+
 def _luong(scores: dict[str, Any], layers: int, input_feeding: bool) -> dict[str, Any]:
     """The published shape: as many unidirectional layers below as above."""
     stack = {"cell": _cell("lstm"), "layers": layers}
-    return _recurrent(stack, {"kind": "luong", "scores": scores, "input_feeding": input_feeding, **stack})
+    return _recurrent(stack, {"kind": "luong", "attention": _soft(scores), "input_feeding": input_feeding, **stack})
+
+
+def _attending(attention: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """One attention in every kind of recurrence."""
+    named = {}
+    for name, decoder in _AROUND.items():
+        settings = {"cell": _cell("lstm"), "attention": {"scores": ADDITIVE} | attention, **decoder}
+        named[name] = _recurrent({"cell": _cell("lstm", 3), "bidirectional": True}, settings)
+    return named
 
 
 def _bahdanau(kind: str) -> dict[str, Any]:
     """The published shape: both directions below, the backward half starts the decoder."""
     return _recurrent(
         {"cell": _cell(kind, 4), "bidirectional": True},
-        {"kind": "bahdanau", "cell": _cell(kind), "scores": ADDITIVE, "maxout": 6},
+        {"kind": "bahdanau", "cell": _cell(kind), "attention": _soft(ADDITIVE), "maxout": 6},
     )
 
 
@@ -58,7 +71,31 @@ def _seq2seq(kind: str, layers: int = 2) -> dict[str, Any]:
     return _recurrent(stack, {"kind": "recurrent", **stack})
 
 
-_SCORES: dict[str, dict[str, Any]] = {"dot": {"kind": "dot"}, "general": {"kind": "general"}, "additive": ADDITIVE}
+def _gnmt(cell: str, encoder: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """Three layers of both: the first below reads both ways, the third of each adds its input."""
+    below = {"cell": _cell(cell), "layers": 3, "bidirectional": "first", "residual_from": 3}
+    above = {"kind": "gnmt", "cell": _cell(cell), "layers": 3, "attention": _soft(ADDITIVE)}
+    return _recurrent(below | (encoder or {}), above | changes)
+
+
+_SCORES: dict[str, dict[str, Any]] = {
+    "dot": {"kind": "dot"},
+    "general": {"kind": "general"},
+    "additive": ADDITIVE,
+    "concat": {"kind": "concat", "size": 5},
+}
+_AROUND: dict[str, dict[str, Any]] = {
+    "luong, fed": {"kind": "luong"},
+    "luong, not fed": {"kind": "luong", "input_feeding": False},
+    "bahdanau": {"kind": "bahdanau", "maxout": 6},
+}
+_ATTENTIONS: dict[str, dict[str, Any]] = {
+    "coverage": {"kind": "coverage"},
+    "local-m": {"kind": "local", "centre": "monotonic", "window": 1},
+    "local-p": {"kind": "local", "centre": "predictive", "window": 2},
+    "hard": {"kind": "hard"},
+    "hard, learnt baseline": {"kind": "hard", "baseline": "learnt", "evaluation": "expectation"},
+}
 _BOTH_WAYS = {"cell": _cell("lstm", 3), "bidirectional": True, "layers": 2}
 _BACKWARD = {"kind": "backward"}
 
@@ -85,15 +122,55 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "bahdanau, lstm": _bahdanau("lstm"),
     "bahdanau, last state, dot": _recurrent(
         _BOTH_WAYS,
-        {"kind": "bahdanau", "cell": _cell("lstm"), "scores": {"kind": "dot"}, "maxout": 6, "bridge": {"kind": "last"}},
+        {
+            "kind": "bahdanau",
+            "cell": _cell("lstm"),
+            "attention": _soft({"kind": "dot"}),
+            "maxout": 6,
+            "bridge": {"kind": "last"},
+        },
         tied="target",
     ),
+    **{
+        f"{name}, {attention}": settings
+        for attention, chosen in _ATTENTIONS.items()
+        for name, settings in _attending(chosen).items()
+    },
     "seq2seq, lstm": _seq2seq("lstm"),
     "seq2seq, gru": _seq2seq("gru"),
     "seq2seq, rnn": _seq2seq("rnn", layers=1),
     "seq2seq, both directions below": _recurrent(
         _BOTH_WAYS, {"kind": "recurrent", "cell": _cell("lstm"), "layers": 2}, tied="target"
     ),
+    "stack, first layer both ways, residual": _recurrent(
+        {"cell": _cell("lstm"), "layers": 3, "bidirectional": "first", "residual_from": 3},
+        {"kind": "recurrent", "cell": _cell("lstm"), "layers": 2, "residual_from": 2},
+    ),
+    "stack, sum of directions, zoneout": _recurrent(
+        {"cell": _cell("gru"), "layers": 2, "bidirectional": "all", "merge": "sum", "residual_from": 2, "zoneout": 0.2},
+        {"kind": "recurrent", "cell": _cell("gru"), "layers": 2, "zoneout": 0.2},
+    ),
+    "stack, mean of directions, variational dropout": _recurrent(
+        {"cell": _cell("lstm"), "bidirectional": "all", "merge": "mean", "variational": True},
+        {"kind": "recurrent", "cell": _cell("lstm"), "variational": True, "zoneout": 0.1},
+    ),
+    "stack, projected start": _recurrent(
+        _BOTH_WAYS, {"kind": "recurrent", "cell": _cell("rnn", 5), "bridge": {"kind": "projected"}, "variational": True}
+    ),
+    "context, gru": _recurrent(
+        {"cell": _cell("gru")}, {"kind": "context", "cell": _cell("gru"), "context": 5, "maxout": 6}, tied="target"
+    ),
+    "context, lstm, both directions below": _recurrent(
+        _BOTH_WAYS, {"kind": "context", "cell": _cell("lstm", 4), "context": 7, "maxout": 5}
+    ),
+    "gnmt": _gnmt("lstm"),
+    "gnmt, the same step asks": _gnmt("lstm", query="same"),
+    "gnmt, gru, last states, coverage": _gnmt(
+        "gru", {"merge": "sum"}, attention={"kind": "coverage", "scores": ADDITIVE}, bridge={"kind": "last"}
+    ),
+    "copying, transformer, all tied": _transformer(norm="pre", tied="all") | {"copying": True},
+    "copying, luong, fed": _luong(_SCORES["general"], 2, True) | {"copying": True},
+    "copying, bahdanau, gru": _bahdanau("gru") | {"copying": True},
 }
 
 CONFIGS = {name: EncoderDecoderConfig.model_validate(settings) for name, settings in _SETTINGS.items()}
@@ -104,6 +181,19 @@ def build(config: EncoderDecoderConfig, dtype: torch.dtype = torch.float64) -> E
     model = config.build(VOCABULARY, VOCABULARY).to(dtype).eval()
     uniform_everywhere(model, 0.8)
     return model
+
+
+def loss(output: Output, labels: dict[str, Tensor], smoothing: float = 0.0) -> Tensor:
+    """Something that every parameter of a model learns through."""
+    return output.heads["tokens"].loss(labels["tokens"], smoothing)[0] + choices(
+        output.extras, labels["tokens"] != IGNORE
+    )
+
+
+def choices(extras: dict[str, Tensor], mask: Tensor) -> Tensor:
+    """What attention that chooses, and its baseline, learn through beside the loss; 0 for all others."""
+    found = [extras[name][mask].sum() for name in ("log_probability", "baseline") if name in extras]
+    return sum(found, torch.zeros(()))
 
 
 def tokens(lengths: Sequence[int], columns: int | None = None) -> Tokens:

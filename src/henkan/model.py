@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import json
 import shlex
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from henkan import folder as model_folder
 from henkan.config import dump, validate
 from henkan.data.collate import collate_pairs
 from henkan.data.example import Example
 from henkan.decode.beam import BeamOptions
+from henkan.decode.reversal import ReversedSource
+from henkan.decode.stepper import Ensemble as EnsembleStepper
+from henkan.decode.stepper import Stepper
 from henkan.errors import ConfigError, FolderError, RunError
 from henkan.models.encoder_decoder import EncoderDecoder
 from henkan.recipe import RunConfig
@@ -32,13 +36,15 @@ TOLERANCE = 1e-3
 """How far a self-test's scores may be off, in nats per output."""
 
 
-@dataclass(frozen=True)
-class Model:
-    """A trained model with its settings and tokenizers."""
+class TextModel(ABC):
+    """Text in, text out: one trained model, or several as one."""
 
     config: RunConfig
-    network: EncoderDecoder
     tokenizers: tuple[Tokenizer, Tokenizer]
+
+    @abstractmethod
+    def translator(self) -> Translator:
+        """The model as a text-to-text function."""
 
     def predict(self, texts: Sequence[str], *, beam: int | None = None) -> list[str]:
         """The best output for each text, in order; ``beam`` None takes the beam the model was made for, 1 is greedy."""
@@ -63,6 +69,15 @@ class Model:
         own = Layer(self.config.decoding.model_dump(mode="json"), "model")
         return validate(BeamOptions, [own, Layer(dict(changes), origin)])
 
+
+@dataclass(frozen=True)
+class Model(TextModel):
+    """A trained model with its settings and tokenizers."""
+
+    config: RunConfig
+    network: EncoderDecoder
+    tokenizers: tuple[Tokenizer, Tokenizer]
+
     def translator(self) -> Translator:
         """The model as a text-to-text function."""
         return Translator.of(self.network, self.tokenizers, self.config.data.reverse_source, self.config.decoding)
@@ -82,13 +97,57 @@ class Model:
             return scores.loss(batch.labels["tokens"])[1].sum(1).tolist()
 
 
-def load(folder: str | Path) -> Model:
-    """The model in a model folder, or the best model of a run folder.
+class Ensemble(TextModel):
+    """Several models as one, which predicts with the mean of their probabilities; their families may differ.
+
+    Settings that are not of one network (search, scores, the longest input) are the first model's.
+
+    Raises:
+        ConfigError: the models do not share their tokenizers.
+    """
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        self.models = tuple(models)
+        self.config = models[0].config
+        self.tokenizers = models[0].tokenizers
+        for number, model in enumerate(models[1:], start=2):
+            for side, first, other in zip(("source", "target"), self.tokenizers, model.tokenizers, strict=True):
+                if other != first:
+                    raise ConfigError(
+                        f"model {number} of the ensemble has another {side} vocabulary than model 1 ({other.size:,} "
+                        f"entries, {first.size:,}); the mean is over one vocabulary: train all of them on the same "
+                        "pairs with the same `vocabulary` settings"
+                    )
+
+    def translator(self) -> Translator:
+        """The models as one text-to-text function."""
+        reverse_source = self.config.data.reverse_source
+        members: list[Stepper] = []
+        for model in self.models:
+            alone = model.translator()
+            members.append(alone.stepper if alone.reverse_source == reverse_source else ReversedSource(alone.stepper))
+        return replace(self.models[0].translator(), stepper=EnsembleStepper(members))
+
+
+@overload
+def load(folder: str | Path) -> Model: ...
+
+
+@overload
+def load(folder: str | Path, second: str | Path, /, *others: str | Path) -> Ensemble: ...
+
+
+def load(folder: str | Path, *others: str | Path) -> Model | Ensemble:
+    """The model in a model folder, or the best model of a run folder; of several folders an ensemble.
 
     Raises:
         FolderError: missing, damaged, or written by a newer version.
+        ConfigError: the models of several folders do not share their tokenizers.
     """
-    place = Path(folder)
+    return Ensemble([_load(Path(place)) for place in (folder, *others)]) if others else _load(Path(folder))
+
+
+def _load(place: Path) -> Model:
     if not (place / "manifest.json").exists() and (place / "model" / "manifest.json").exists():
         place = place / "model"
     elif not (place / "manifest.json").exists() and (place / "checkpoints").is_dir():
@@ -102,9 +161,19 @@ def load(folder: str | Path) -> Model:
     tokenizers = load_tokenizers(place)
     with torch.device("meta"):
         network = config.model.build(tokenizers[0].size, tokenizers[1].size)
-    network = network.to_empty(device="cpu")
+    make_room(network)
     put_weights(network, model_folder.load_weights(place / "model.safetensors"), place)
     return Model(config, network.eval(), tokenizers)
+
+
+def make_room(network: nn.Module) -> None:
+    """Give every parameter memory on the processor, where it had none; a tied one is still one parameter."""
+    made: dict[nn.Parameter, nn.Parameter] = {}
+    for module in network.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if parameter not in made:
+                made[parameter] = nn.Parameter(torch.empty_like(parameter, device="cpu"))
+            setattr(module, name, made[parameter])
 
 
 def put_weights(network: EncoderDecoder, weights: Mapping[str, Tensor], place: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from henkan.data.readers import read_lines, read_stream
 from henkan.errors import DataError
-from henkan.model import Model
+from henkan.model import TextModel
 from henkan.tasks.translator import Prediction
 from henkan.text.normalise import normalise
 
@@ -95,7 +95,9 @@ class Predictor:
         may_split: split them at sentence ends, failing that at spaces, failing that anywhere.
     """
 
-    def __init__(self, model: Model, changes: Mapping[str, Any], align: bool, longest: int, may_split: bool) -> None:
+    def __init__(
+        self, model: TextModel, changes: Mapping[str, Any], align: bool, longest: int, may_split: bool
+    ) -> None:
         self.model = model
         self.options = model.searching(changes, "command line")
         self.align = align

@@ -17,7 +17,7 @@ from henkan.config import Config, validate
 from henkan.decode.beam import BeamOptions
 from henkan.errors import ConfigError, DataError
 from henkan.models.encoder_decoder import EncoderDecoderConfig
-from henkan.objectives.cross_entropy import CrossEntropyConfig
+from henkan.objectives import CrossEntropyConfig, ObjectiveConfig
 from henkan.settings import Layer, merge, merge_with_owners, parse_overrides, read_layer, report
 from henkan.tasks.preparation import DataConfig, VocabularyConfig
 from henkan.tasks.survey import USUAL, Facts, survey
@@ -37,7 +37,7 @@ class RunConfig(Config):
     data: DataConfig
     vocabulary: VocabularyConfig = VocabularyConfig()
     model: EncoderDecoderConfig
-    objective: CrossEntropyConfig = CrossEntropyConfig()
+    objective: ObjectiveConfig = CrossEntropyConfig()
     training: TrainingConfig
     decoding: BeamOptions = BeamOptions()
     scores: tuple[ScoreName, ...] = ("bleu", "chrf")  # of `henkan evaluate`; by length, the first
@@ -46,6 +46,27 @@ class RunConfig(Config):
     def _one_table_needs_one_vocabulary(self) -> Self:
         if self.model.tied == "all" and not self.vocabulary.joint:
             raise ValueError("model.tied 'all' needs vocabulary.joint: true; or set model.tied: target")
+        if self.model.copying and not self.vocabulary.joint:
+            raise ValueError("model.copying needs vocabulary.joint: true: a word has one id in source and target")
+        return self
+
+    @model_validator(mode="after")
+    def _coverage_needs_attention(self) -> Self:
+        if self.decoding.coverage and not self.model.decoder.attends:
+            raise ValueError(
+                f"decoding.coverage {self.decoding.coverage} needs attention, "
+                f"which a {self.model.decoder.kind} decoder does not have; set it to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _objective_finds_its_attention(self) -> Self:
+        attention = getattr(self.model.decoder, "attention", None)
+        kind, has = self.objective.kind, "none" if attention is None else attention.kind
+        if kind == "reinforce" and has != "hard":
+            raise ValueError(f"objective 'reinforce' needs model.decoder.attention of kind 'hard', here it is {has!r}")
+        if kind == "coverage" and has in ("none", "hard"):
+            raise ValueError(f"objective 'coverage' needs a model.decoder.attention that is not a choice, not {has!r}")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ settings -> prepare pairs -> build -> train -> model folder -> report
 runs/x/config.yaml      resolved settings          runs/x/events.jsonl   what happened
 runs/x/prepared/        integers and tokenizers    runs/x/report.html    the same as a page
 runs/x/checkpoints/     to go on from              runs/x/metrics.json   test scores, from `henkan evaluate`
-runs/x/model/           the best model
+runs/x/model/           the best model             runs/x/outputs.jsonl  what it gave for each test source
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from henkan.model import Model, load, save
 from henkan.models.encoder_decoder import EncoderDecoder
 from henkan.recipe import RunConfig, given_layers, resolved, with_preset
 from henkan.report import write_report
-from henkan.settings import read_layer
+from henkan.settings import Layer, read_layer
 from henkan.tasks.preparation import Prepared, prepare
 from henkan.tasks.survey import USUAL, survey
 from henkan.tasks.translation import Translation
@@ -75,7 +75,7 @@ def train(
         first = distributed.rank() == 0
         console = (console or Console(highlight=False, markup=False, soft_wrap=True)) if first else Console(quiet=True)
         speak: Tell = console.print
-        config = _resumed(folder, given) if resume else _fresh(folder, given, speak)
+        config = resumed_settings(folder, given) if resume else _fresh(folder, given, speak)
         distributed.barrier()  # before the first rank makes the folder that all have just looked at
         if first:
             with raising("the pairs were not ready; nothing is kept, give the same command again"):
@@ -127,8 +127,13 @@ def _undo(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _resumed(folder: Path, given: list) -> RunConfig:
-    """The settings of the run in the folder; given ones may repeat them but not change them."""
+def resumed_settings(folder: Path, given: Sequence[Layer]) -> RunConfig:
+    """The settings of the run in the folder; given ones may repeat them but not change them.
+
+    Raises:
+        FolderError: there is no run.
+        ConfigError: given settings are not those of the run; says which.
+    """
     if not (folder / "config.yaml").is_file():
         raise FolderError(f"{folder}: holds no run to resume (no config.yaml); leave --resume out to start one")
     layer = read_layer(folder / "config.yaml")

@@ -93,6 +93,7 @@ class Memory:
     states: Tensor  # (N, S, D)
     mask: Tensor  # (N, S) bool
     final: Tree | None = None  # recurrent encoders: last state of each layer, (N, D) tensors
+    ids: Tensor | None = None  # (N, S) int64: the tokens at these positions, where the source is tokens
 
     def __post_init__(self) -> None:
         check_mask(self.mask, tuple(self.states.shape[:2]))
@@ -165,7 +166,8 @@ class Decoded:
 
     hidden: Tensor  # (N, T, D)
     state: State
-    extras: dict[str, Tensor] = field(default_factory=dict)  # e.g. attention weights, (N, T, S)
+    extras: dict[str, Tensor] = field(default_factory=dict)  # by position, e.g. attention weights, (N, T, S)
+    source: Tensor | None = None  # (N, S) int64: the source's tokens, where the decoder keeps them to be copied
 
 
 class Decoder(Protocol):

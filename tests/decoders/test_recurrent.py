@@ -73,7 +73,7 @@ def test_luong(input_feeding, layers):
         for height, layer in enumerate(built.decoder.layers):
             states[height] = step(layer.cell, x, states[height])
             x = states[height][0]
-        a = softmax(np.array([x @ numpy(built.decoder.soft_attention.scorer.weight) @ s for s in sources]))
+        a = softmax(np.array([x @ numpy(built.decoder.source_attention.scorer.weight) @ s for s in sources]))
         fed = np.tanh(numpy(built.decoder.attentional.mix.weight) @ np.concatenate([a @ sources, x]))
         hidden.append(fed)
         weights.append(a)
@@ -83,13 +83,14 @@ def test_luong(input_feeding, layers):
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
 def test_bahdanau(kind):
     """Bahdanau et al. (2015): the previous state asks, the context enters the same step's cell, maxout on top."""
-    scores = {"kind": "additive", "size": 5}
+    attention = {"kind": "soft", "scores": {"kind": "additive", "size": 5}}
     built = model(
-        {"kind": "bahdanau", "cell": {"kind": kind, "size": SIZE}, "scores": scores, "maxout": 3}, bidirectional=True
+        {"kind": "bahdanau", "cell": {"kind": kind, "size": SIZE}, "attention": attention, "maxout": 3},
+        bidirectional=True,
     )
     memory, target = one_sentence(built)
     (state,), sources, decoder = first_states(built, memory), numpy(memory.states[0]), built.decoder
-    scorer, output = decoder.soft_attention.scorer, decoder.readout
+    scorer, output = decoder.source_attention.scorer, decoder.readout
     W, U, b, v = map(numpy, (scorer.query_weight, scorer.key_weight, scorer.bias, scorer.vector))
     hidden, weights = [], []
     for token in target.ids[0]:

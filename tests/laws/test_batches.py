@@ -33,11 +33,12 @@ def test_bf16_is_close_to_float32(model):
     model, batch = model.float(), zoo.batch(zoo.tokens(SOURCE), zoo.tokens(TARGET))
     mask = batch.target.mask
     expected = model(batch).heads["tokens"].logits()[mask]
-    found = model.to(torch.bfloat16)(batch).heads["tokens"]
-    assert found.logits().dtype == torch.bfloat16
-    error = (found.logits()[mask].float() - expected).norm() / expected.norm()
+    output = model.to(torch.bfloat16)(batch)
+    found = output.heads["tokens"].logits()
+    assert found.dtype == torch.bfloat16
+    error = (found[mask].float() - expected).norm() / expected.norm()
     assert error < 0.1, f"off by {error:.3f} of their norm"
-    found.loss(batch.labels["tokens"], 0.1)[0].backward()
+    zoo.loss(output, batch.labels, 0.1).backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
@@ -48,7 +49,7 @@ def test_losses_and_gradients_add_up(model):
         model.zero_grad()
         total = 0.0
         for batch in batches:
-            loss, _ = model(batch).heads["tokens"].loss(batch.labels["tokens"], 0.1)
+            loss = zoo.loss(model(batch), batch.labels, 0.1)
             loss.backward()
             total += loss.item()
         return total, {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
@@ -66,7 +67,7 @@ def test_losses_and_gradients_add_up(model):
 def test_every_parameter_learns(model):
     """Each has a gradient that is not all zero: none was forgotten on the way."""
     batch = zoo.batch(zoo.tokens(SOURCE), zoo.tokens(TARGET))
-    model(batch).heads["tokens"].loss(batch.labels["tokens"])[0].backward()
+    zoo.loss(model(batch), batch.labels).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.any(), name
 

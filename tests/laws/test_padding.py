@@ -64,9 +64,9 @@ def test_a_padded_step_changes_nothing(model, capacity):
 def test_an_empty_source_or_target_gives_no_nan(model):
     """Neither forwards nor backwards: a batch may hold such a row, and its neighbours must not suffer."""
     source, target = zoo.tokens([0, 3, 2], 4), zoo.tokens([2, 0, 3], 4)
-    hidden = model.decoder(target, model.start(source, 3, 0)).hidden
-    assert hidden.isfinite().all()
-    hidden[target.mask].sum().backward()
+    decoded = model.decoder(target, model.start(source, 3, 0))
+    assert decoded.hidden.isfinite().all()
+    (decoded.hidden[target.mask].sum() + zoo.choices(decoded.extras, target.mask)).backward()
     for name, parameter in model.named_parameters():
         if not name.startswith("head."):
             assert parameter.grad is not None and parameter.grad.isfinite().all(), name

@@ -3,6 +3,8 @@
 import torch
 
 import zoo
+from henkan.nn.hard_attention import HardAttention
+from henkan.nn.local_attention import MonotonicAttention, PredictiveAttention
 
 SOURCE, LENGTH = [4, 6, 1], 4
 
@@ -59,10 +61,13 @@ def test_weights_are_a_distribution_over_what_is_real(model, capacity):
         return
     assert weights.shape == (3 * beams, max(SOURCE))
     assert (weights >= 0).all()
-    close(weights.sum(-1), torch.ones(3 * beams, dtype=torch.float64))
     padding = ~source.mask.repeat_interleave(beams, 0)
     assert not weights[padding].any(), "padding gets no weight at all"
-    assert weights[~padding].all(), "every real position gets some"
+    attention = getattr(model.decoder, "source_attention", None)
+    if not isinstance(attention, PredictiveAttention):  # its weights fade towards the edges of the window
+        close(weights.sum(-1), torch.ones(3 * beams, dtype=torch.float64))
+    if not isinstance(attention, (MonotonicAttention, PredictiveAttention, HardAttention)):
+        assert weights[~padding].all(), "every real position gets some"
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from henkan.decode.stepper import ModelStepper
 from henkan.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from henkan.objectives.base import Learner
 from henkan.objectives.cross_entropy import CrossEntropy
+from henkan.objectives.reinforce import Reinforce
 from henkan.tensors import IGNORE, Batch, Tokens
 from henkan.text.tokenizer import END, PAD, START
 
@@ -25,6 +26,7 @@ THRESHOLD = 0.9
 TRANSFORMER = {"kind": "transformer", "width": 64, "heads": 4, "feed_forward": 128, "layers": 2, "dropout": 0.0}
 LSTM, GRU = {"kind": "lstm", "size": 64}, {"kind": "gru", "size": 64}
 BOTH_WAYS = {"kind": "recurrent", "bidirectional": True}
+ADDITIVE = {"kind": "soft", "scores": {"kind": "additive", "size": 64}}
 
 
 def transformer(norm: str) -> dict[str, Any]:
@@ -41,22 +43,44 @@ def luong(input_feeding: bool) -> dict[str, Any]:
     }
 
 
-BAHDANAU = {
-    "embedding": 32,
-    "encoder": {**BOTH_WAYS, "cell": GRU},
-    "decoder": {"kind": "bahdanau", "cell": GRU, "scores": {"kind": "additive", "size": 64}, "maxout": 32},
-}
+def bahdanau(attention: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "embedding": 32,
+        "encoder": {**BOTH_WAYS, "cell": GRU},
+        "decoder": {"kind": "bahdanau", "cell": GRU, "attention": ADDITIVE | attention, "maxout": 32},
+    }
+
 
 _STACK = {"kind": "recurrent", "cell": {"kind": "lstm", "size": 128}, "layers": 2}
 SEQ2SEQ = {"embedding": 32, "encoder": _STACK, "decoder": _STACK}
+
+CONTEXT = {
+    "embedding": 32,
+    "encoder": {"kind": "recurrent", "cell": {"kind": "gru", "size": 128}},
+    "decoder": {"kind": "context", "cell": {"kind": "gru", "size": 128}, "context": 128, "maxout": 64},
+}
+
+_DEEP = {"cell": LSTM, "layers": 4, "residual_from": 3}
+GNMT = {
+    "embedding": 32,
+    "encoder": {"kind": "recurrent", "bidirectional": "first", **_DEEP},
+    "decoder": {"kind": "gnmt", "attention": ADDITIVE, **_DEEP},
+}
 
 FAMILIES = {
     "transformer, pre-norm": (transformer("pre"), "reverse", 3e-3),
     "transformer, post-norm": (transformer("post"), "copy", 1e-3),
     "luong": (luong(True), "reverse", 5e-3),
     "luong, not fed": (luong(False), "copy", 5e-3),
-    "bahdanau": (BAHDANAU, "reverse", 5e-3),
+    "bahdanau": (bahdanau({}), "reverse", 5e-3),
+    "coverage": (bahdanau({"kind": "coverage"}), "reverse", 5e-3),
+    "local-m": (bahdanau({"kind": "local", "centre": "monotonic", "window": 2}), "copy", 5e-3),
+    "local-p": (bahdanau({"kind": "local", "window": 4}), "reverse", 5e-3),
+    "hard": (bahdanau({"kind": "hard"}), "reverse", 5e-3),
+    "hard, learnt baseline": (bahdanau({"kind": "hard", "baseline": "learnt"}), "reverse", 5e-3),
     "seq2seq": (SEQ2SEQ, "copy a reversed source", 5e-3),
+    "context": (CONTEXT, "copy a reversed source", 5e-3),
+    "gnmt": (GNMT, "reverse", 5e-3),
 }
 
 
@@ -113,14 +137,15 @@ def exact_matches(model: EncoderDecoder, rows: list[list[int]], task: str) -> fl
 @pytest.mark.parametrize("family", FAMILIES)
 def test_learns(family, fresh_seed):
     settings, task, learning_rate = FAMILIES[family]
-    longest = 5 if family == "seq2seq" else 10  # all of it must pass through one vector
+    longest = 5 if family in ("seq2seq", "context") else 10  # all of it must pass through one vector
     torch.manual_seed(fresh_seed)
     draw = random.Random(fresh_seed)
     unseen = strings(draw, 200, longest)
     known = {tuple(row) for row in unseen if len(row) > 2}  # shorter ones are too few to be kept apart
 
     model = EncoderDecoderConfig.model_validate(settings).build(VOCABULARY, VOCABULARY)
-    learner = Learner(model, CrossEntropy(0.0))
+    objective = Reinforce(0.0, 1.0, 0.002) if family.startswith("hard") else CrossEntropy(0.0)
+    learner = Learner(model, objective)
     optimiser = torch.optim.Adam(learner.parameters(), learning_rate, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min((step + 1) / 100, 1.0, 2.0 * (1 - step / STEPS))
@@ -128,11 +153,13 @@ def test_learns(family, fresh_seed):
     right = 0.0
     for step in range(1, STEPS + 1):
         part = batch([row for row in strings(draw, BATCH, longest) if tuple(row) not in known], task)
-        loss, _ = learner(part, {"tokens": 1.0 / part.units["tokens"]})
+        weights = {name: weight / part.units["tokens"] for name, weight in objective.weights(step).items()}
+        loss, sums = learner(part, weights)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimiser.step()
+        objective.update(sums, objective.units(part))
         schedule.step()
         if step % 100 == 0:
             right = exact_matches(model, unseen, task)

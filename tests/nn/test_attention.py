@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from henkan.nn.attention import SoftAttention
-from henkan.nn.scores import AdditiveScores, DotScores, GeneralScores
+from henkan.nn.scores import AdditiveScores, ConcatScores, DotScores, GeneralScores
 from henkan.tensors import Memory
 
 SOURCES, PLACES, WIDTH = 3, 5, 4
@@ -24,10 +24,18 @@ def attention(scorer) -> SoftAttention:
     return SoftAttention(scorer).double()
 
 
+def look(part, queries, memory) -> tuple[Tensor, Tensor]:
+    """Contexts and weights of the first look."""
+    source = part.project(memory)
+    focus = part(queries, torch.ones(queries.shape[:2], dtype=torch.bool), source, part.start(source))
+    return focus.contexts, focus.weights
+
+
 SCORERS = {
     "dot": DotScores,
     "general": lambda: GeneralScores(WIDTH, WIDTH),
     "additive": lambda: AdditiveScores(WIDTH, WIDTH, 6),
+    "concat": lambda: ConcatScores(WIDTH, WIDTH, 6),
 }
 
 
@@ -37,7 +45,7 @@ def test_equations(make, beams):
     """Softmax over the real positions of a source, and the expected state; the beams of a source share its keys."""
     source, part = memory(), attention(make())
     queries = torch.randn(SOURCES * beams, 2, WIDTH, dtype=torch.float64)
-    contexts, weights = part(queries, part.project(source))
+    contexts, weights = look(part, queries, source)
     assert contexts.shape == (SOURCES * beams, 2, WIDTH)
     assert weights.shape == (SOURCES * beams, 2, PLACES)
     for row, step in np.ndindex(SOURCES * beams, 2):
@@ -58,14 +66,14 @@ def test_gradients(make):
     queries = torch.randn(SOURCES * 2, 2, WIDTH, dtype=torch.float64, requires_grad=True)
     states = torch.randn(SOURCES, PLACES, WIDTH, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda q, s, *_: part(q, part.project(Memory(s, mask))), (queries, states, *part.parameters())
+        lambda q, s, *_: look(part, q, Memory(s, mask)), (queries, states, *part.parameters())
     )
 
 
 def test_a_source_of_nothing_but_padding_gives_no_nan():
     part, source = attention(GeneralScores(WIDTH, WIDTH)), memory([0, 2, 5])
     queries = torch.randn(SOURCES, 2, WIDTH, dtype=torch.float64, requires_grad=True)
-    contexts, weights = part(queries, part.project(source))
+    contexts, weights = look(part, queries, source)
     contexts.sum().backward()
     assert contexts.isfinite().all() and weights.isfinite().all() and queries.grad.isfinite().all()
 
@@ -74,6 +82,6 @@ def test_one_position_is_returned_as_it_is():
     """A fixed vector is a memory of one position, so it needs no decoder of its own."""
     source = Memory(torch.randn(2, 1, WIDTH, dtype=torch.float64), torch.ones(2, 1, dtype=torch.bool))
     part = attention(DotScores())
-    contexts, weights = part(torch.randn(2, 3, WIDTH, dtype=torch.float64), part.project(source))
+    contexts, weights = look(part, torch.randn(2, 3, WIDTH, dtype=torch.float64), source)
     assert torch.equal(contexts, source.states.expand(2, 3, WIDTH))
     assert torch.equal(weights, torch.ones(2, 3, 1, dtype=torch.float64))

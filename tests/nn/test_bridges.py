@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from henkan.nn.bridges import LastStates, LastStatesConfig, ProjectedBackward, ProjectedBackwardConfig
+from henkan.nn.bridges import (
+    LastStates,
+    LastStatesConfig,
+    Projected,
+    ProjectedBackwardConfig,
+    ProjectedConfig,
+    ZerosConfig,
+)
 from henkan.nn.cells import GRUCell, LSTMCell, RNNCell
 from henkan.nn.layers import Bidirectional
 from henkan.tensors import Memory
@@ -25,16 +32,25 @@ def test_last_states(layers):
 
 
 @pytest.mark.parametrize(("kind", "parts"), [(RNNCell, 1), (LSTMCell, 2), (GRUCell, 1)])
-def test_projected_backward(kind, parts):
-    """tanh(W h_backward[1]) for each layer; an LSTM's cell starts at zero."""
+@pytest.mark.parametrize(("config", "share"), [(ProjectedConfig(), WIDTH), (ProjectedBackwardConfig(), WIDTH // 2)])
+def test_projected(config, share, kind, parts):
+    """tanh(W v) for each layer, v the last state or its backward half; an LSTM's cell starts at zero."""
     source, cells = memory(2, parts), [kind(3, 5), kind(5, 6)]
-    bridge = ProjectedBackward(WIDTH, cells)
+    bridge = config.build((7, WIDTH), cells)
     states = bridge(source)
-    backward = source.final[-1][0][:, WIDTH // 2 :]
+    last = source.final[-1][0][:, WIDTH - share :]
     for state, projection, size in zip(states, bridge.projections, (5, 6), strict=True):
         assert len(state) == parts and state[0].shape == (ROWS, size)
-        torch.testing.assert_close(state[0], torch.tanh(backward @ projection.weight.T + projection.bias))
+        torch.testing.assert_close(state[0], torch.tanh(last @ projection.weight.T + projection.bias))
         assert not any(part.any() for part in state[1:])
+
+
+@pytest.mark.parametrize(("kind", "parts"), [(RNNCell, 1), (LSTMCell, 2), (GRUCell, 1)])
+def test_zeros(kind, parts):
+    source = memory(1, parts)
+    for state, size in zip(ZerosConfig().build((WIDTH,), [kind(3, 5), kind(5, 6)])(source), (5, 6), strict=True):
+        assert [part.shape for part in state] == [(ROWS, size)] * parts
+        assert not any(part.any() for part in state)
 
 
 def test_the_backward_half_has_just_read_the_first_word():
@@ -45,7 +61,7 @@ def test_the_backward_half_has_just_read_the_first_word():
         layer.backward_cell.hidden_weight.zero_()
     inputs = torch.randn(ROWS, PLACES, 3)
     states, final = layer(inputs, MASK)
-    bridge = ProjectedBackward(4, [RNNCell(1, 5)])
+    bridge = Projected(2, [RNNCell(1, 5)])
     start = bridge(Memory(states, MASK, (final,)))[0][0]
     changed = torch.cat([inputs[:, :1], torch.randn(ROWS, PLACES - 1, 3)], 1)
     states, final = layer(changed, MASK)
@@ -58,4 +74,5 @@ def test_widths_are_checked():
         LastStatesConfig().check((8, 4), 4, 2)
     with pytest.raises(ValueError, match="3 decoder layers"):
         LastStatesConfig().check((4, 4), 4, 3)
-    ProjectedBackwardConfig().check((4,), 7, 2)
+    for anything_goes in (ProjectedConfig(), ProjectedBackwardConfig(), ZerosConfig()):
+        anything_goes.check((4,), 7, 2)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from henkan.nn.heads import LinearTokenScores, TokenHead
+from henkan.nn.heads import Alignment, LinearTokenScores, TokenHead
 from henkan.tensors import IGNORE
 
 ROWS, LENGTH, WIDTH, VOCABULARY = 3, 4, 5, 9
@@ -52,7 +52,7 @@ def test_nothing_to_learn():
 def test_step_scores_agree(dtype):
     """In float32, whatever the weights are."""
     head, hidden = TokenHead(WIDTH, VOCABULARY, bias=True).to(dtype), torch.randn(ROWS, WIDTH).to(dtype) * 5
-    step = head.step(hidden, lambda: None)
+    step = head.step(hidden, Alignment(lambda: None))
     log_probs = step.log_probs()
     assert log_probs.dtype == torch.float32
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(ROWS))
@@ -66,7 +66,7 @@ def test_step_scores_agree(dtype):
 
 def test_attention_is_made_only_when_asked_for():
     asked = []
-    step = TokenHead(WIDTH, VOCABULARY).step(torch.randn(ROWS, WIDTH), lambda: asked.append(True))
+    step = TokenHead(WIDTH, VOCABULARY).step(torch.randn(ROWS, WIDTH), Alignment(lambda: asked.append(True)))
     step.argmax(), step.top(2), step.log_probs()
     assert not asked
     step.attention()

@@ -20,7 +20,7 @@ def loss(objective: CrossEntropy, logits: Tensor, labels: Tensor) -> float:
     target = Tokens(labels.clamp(min=0), labels != IGNORE)
     batch = Batch(torch.arange(len(labels)), None, target, {"tokens": labels}, {"tokens": int(target.mask.sum())})
     sums = objective(Output({"tokens": scores}), batch)
-    assert sums.keys() == batch.units.keys() == objective.weights(0).keys()
+    assert sums.keys() == objective.units(batch).keys() == objective.weights(0).keys()
     return sums["tokens"].item()
 
 

@@ -34,6 +34,9 @@ class TwoTerms(Objective):
     def weights(self, step: int) -> dict[str, float]:
         return {"tokens": 1.0, "size": 0.1 * step}
 
+    def units(self, batch: Batch) -> dict[str, int]:
+        return dict.fromkeys(("tokens", "size"), batch.units["tokens"])
+
     def forward(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         return {**self.tokens(output, batch), "size": output.heads["tokens"].logits().square().sum()}
 
@@ -99,8 +102,9 @@ def test_the_model_is_part_of_the_learner():
     assert not model.training and not objective.training
 
 
-def test_an_objective_implements_all_three_methods():
+def test_an_objective_implements_every_method():
     nothing = Objective()
-    for call in (lambda: nothing.weights(0), lambda: nothing(None, None), lambda: nothing.update({}, {})):
+    calls = [lambda: nothing.weights(0), lambda: nothing.units(None), lambda: nothing(None, None)]
+    for call in (*calls, lambda: nothing.update({}, {})):
         with pytest.raises(NotImplementedError):
             call()

@@ -42,14 +42,14 @@ def additive(scorer, queries, keys):
 
 def concat(scorer, queries, keys):
     """The additive score with W = [Q K] and no bias."""
-    query_weight, key_weight = np.split(array(scorer.weight), [queries.shape[-1]], axis=1)
-    weights = scores.AdditiveWeights(query_weight, key_weight, np.zeros(SIZE), array(scorer.vector))
+    halves = array(scorer.query_weight), array(scorer.key_weight)
+    weights = scores.AdditiveWeights(*halves, np.zeros(SIZE), array(scorer.vector))
     found, tape = scores.additive(weights, queries, keys)
 
     def backward(upstream):
         d_weights, d_queries, d_keys = scores.additive_backward(tape, upstream)
-        d_weight = np.concatenate([d_weights.query_weight, d_weights.key_weight], axis=1)
-        return d_queries, d_keys, {"weight": d_weight, "vector": d_weights.vector}
+        found = {name: getattr(d_weights, name) for name in ("query_weight", "key_weight", "vector")}
+        return d_queries, d_keys, found
 
     return found, backward
 

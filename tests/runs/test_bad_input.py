@@ -96,6 +96,13 @@ def test_an_unknown_preset_is_told_with_file_and_line(refused, tmp_path: Path):
 def test_one_table_for_two_vocabularies(refused, pairs_file: Path):
     message = refused("--pairs", pairs_file, "--steps", 1, "vocabulary.joint=false", "model.tied=all")
     assert "model.tied 'all' needs vocabulary.joint: true" in message
+    message = refused("--pairs", pairs_file, "--steps", 1, "vocabulary.joint=false", "model.copying=true")
+    assert "model.copying needs vocabulary.joint: true" in message
+
+
+def test_coverage_without_attention(refused, pairs_file: Path):
+    message = refused("--pairs", pairs_file, "--steps", 1, "preset=seq2seq-2014", "decoding.coverage=0.2")
+    assert "decoding.coverage 0.2 needs attention, which a recurrent decoder does not have" in message
 
 
 def test_unknown_preset_and_size(refused, pairs_file: Path):

@@ -15,7 +15,7 @@ TINY_BAHDANAU = [
     *TINY,
     "model.encoder.cell.size=8",
     "model.decoder.cell.size=16",
-    "model.decoder.scores.size=8",
+    "model.decoder.attention.scores.size=8",
     "model.decoder.maxout=8",
 ]
 TINY_SEQ2SEQ = [

@@ -64,6 +64,10 @@ class TinyObjective(Objective):
         """One term."""
         return {"tokens": 1.0}
 
+    def units(self, batch: Batch) -> dict[str, int]:
+        """Tokens."""
+        return batch.units
+
     def forward(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Summed in float32."""
         logits = output.heads["tokens"]

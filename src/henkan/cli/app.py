@@ -37,6 +37,8 @@ COMMANDS = (
     Command("translate", "The same as predict.", "henkan.cli.predict", "predict", hidden=True),
     Command("evaluate", "Score a model on held-out pairs.", "henkan.cli.evaluate", "evaluate"),
     Command("score", "Score the output of any system; test several against the first.", "henkan.cli.score", "score"),
+    Command("compare", "Several models in one table; or train some alike first.", "henkan.cli.compare", "compare"),
+    Command("inspect", "Pictures of gradients, sentence vectors and attention.", "henkan.cli.inspect", "inspect"),
     Command("verify", "Re-run the self-test that a model carries.", "henkan.cli.verify", "verify"),
     Command("data", "Corpora by name: list, get, stats.", "henkan.cli.data", "data"),
     Command("presets", "List the architectures and their sizes.", "henkan.cli.explain", "presets"),

@@ -6,11 +6,15 @@ from typing import Annotated
 import typer
 
 from henkan.cli.score import METRICS
-from henkan.errors import ConfigError, DataError
+from henkan.errors import ConfigError
 
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model folder, or a run folder.")],
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="One more model: score the mean of all. Several allowed; nothing is written."),
+    ] = None,
     source: Annotated[Path | None, typer.Option(help="Sources, one a line; .gz too.")] = None,
     reference: Annotated[
         list[Path] | None, typer.Option(help="Right answers, one a line; several files allowed.")
@@ -26,7 +30,7 @@ def evaluate(
     outputs: Annotated[Path | None, typer.Option(help="Also write the model's outputs there, one a line.")] = None,
 ) -> None:
     """Score a model: signatures, 95 % intervals, scores by length; written to metrics.json and the run's report."""
-    from henkan.data.readers import read_lines, read_references
+    from henkan.data.readers import read_answers, read_references
     from henkan.evaluation import evaluate as score
     from henkan.evaluation import record
     from henkan.metrics.score import shown
@@ -39,20 +43,13 @@ def evaluate(
     metrics = list(dict.fromkeys(metric or []))
     if unknown := [name for name in metrics if name not in METRICS]:
         raise ConfigError(f"metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
-    loaded = load(model)
+    loaded = load(model, *(others or []))
     if pairs is not None:
         rows = read_references(pairs)
-        sources, references = [row[0] for row in rows], [row[1] for row in rows]
     else:
         assert source is not None and reference is not None
-        sources = list(read_lines(source))
-        columns = [list(read_lines(path)) for path in reference]
-        for path, column in zip(reference, columns, strict=True):
-            if len(column) != len(sources):
-                raise DataError(
-                    f"{source} has {len(sources):,} lines and {path} has {len(column):,}; line belongs to line"
-                )
-        references = [list(answers) for answers in zip(*columns, strict=True)]
+        rows = read_answers(source, reference)
+    sources, references = [row[0] for row in rows], [row[1] for row in rows]
     typer.echo(f"predicting {len(sources):,} outputs", err=True)
     evaluation = score(loaded, sources, references, loaded.options(beam), metrics)
     if outputs is not None:
@@ -62,4 +59,5 @@ def evaluate(
         typer.echo(f"  {found.signature}")
     if evaluation.cut:
         typer.echo(f"{evaluation.cut:,} outputs were cut at their largest length before they ended")
-    typer.echo(f"written to {record(evaluation, model)}")
+    if not others:  # what several models reach together belongs to none of their folders
+        typer.echo(f"written to {record(evaluation, model)}")

@@ -18,11 +18,19 @@ class Format(Enum):
 def predict(
     model: Annotated[Path, typer.Argument(help="A model folder, or a run folder.")],
     file: Annotated[Path, typer.Argument(help="One input a line; - is standard input.")] = Path("-"),
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="One more model: predict with the mean of all. Several allowed."),
+    ] = None,
     beam: Annotated[int | None, typer.Option(help="Beam size; 1 is greedy.", show_default="the model's")] = None,
     n_best: Annotated[int, typer.Option(help="Outputs for each input.")] = 1,
     length_penalty: Annotated[str | None, typer.Option(help="gnmt, plain or none.", show_default="the model's")] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Strength of the length penalty.", show_default="the model's")
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(help="Strength of the penalty for source left unattended.", show_default="the model's"),
     ] = None,
     max_ratio: Annotated[
         float | None, typer.Option(help="Longest output, in tokens for each input token.", show_default="the model's")
@@ -43,7 +51,7 @@ def predict(
         int | None, typer.Option(help="Longest input in tokens.", show_default="the longest trained on", min=8)
     ] = None,
 ) -> None:
-    """Run a model over a file or standard input."""
+    """Run a model, or the mean of several, over a file or standard input."""
     import sys
 
     from henkan.errors import ConfigError
@@ -52,13 +60,14 @@ def predict(
 
     if long_lines not in ("split", "refuse"):
         raise ConfigError(f"--long-lines {long_lines!r}: expected split or refuse")
-    loaded = load(model)
+    loaded = load(model, *(others or []))
     longest = longest or max(8, loaded.config.data.filters.max_length)
     given = {
         "beam": max(loaded.config.decoding.beam, n_best) if beam is None else beam,
         "n_best": n_best,
         "length_penalty": length_penalty,
         "alpha": alpha,
+        "coverage": coverage,
         "max_ratio": max_ratio,
         "max_length": max_length,
     }

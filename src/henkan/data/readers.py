@@ -8,7 +8,7 @@ import codecs
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BufferedReader
 from itertools import zip_longest
 from pathlib import Path
@@ -96,6 +96,20 @@ def read_references(path: Path) -> list[tuple[str, list[str]]]:
             raise DataError(f"line {line} of {path}: {error}") from None
         joined.setdefault(source, {}).update(dict.fromkeys(targets))
     return [(source, list(targets)) for source, targets in joined.items()]
+
+
+def read_answers(source: Path, references: Sequence[Path]) -> list[tuple[str, list[str]]]:
+    """Sources, one a line, each with the same line of every file of references; for tests.
+
+    Raises:
+        DataError: as :func:`read_lines`, and for files that do not have equally many lines.
+    """
+    sources = list(read_lines(source))
+    columns = [list(read_lines(path)) for path in references]
+    for path, column in zip(references, columns, strict=True):
+        if len(column) != len(sources):
+            raise DataError(f"{source} has {len(sources):,} lines and {path} has {len(column):,}; line belongs to line")
+    return [(line, list(answers)) for line, answers in zip(sources, zip(*columns, strict=True), strict=True)]
 
 
 def read_lines(path: Path) -> Iterator[str]:

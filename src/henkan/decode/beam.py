@@ -5,6 +5,7 @@
    on; those among the best ``beam`` that end (here, and only here, END competes with other tokens) are finished.
 3. A source is done when nothing alive can reach the score of its n-best finished hypotheses, when ``beam`` hypotheses
    have finished, or at its limit. What is still alive at the limit is cut, and ranks behind everything finished.
+   Length and coverage penalties enter scores, so they decide among what is finished, not what is read on.
 4. Outputs are never copied: each step notes the parents and tokens it chose, and paths are followed back in the end.
 
 With a beam of 1 this is greedy search; with a beam as wide as there are outputs it finds the best of them all.
@@ -21,9 +22,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from henkan.config import Config
+from henkan.decode.coverage import AttentionSums, Coverage, NoCoverage
 from henkan.decode.history import History, staying
 from henkan.decode.hypothesis import Hypothesis, check_limits, forbidden_tokens, next_inputs
-from henkan.decode.penalties import LengthPenalty, PenaltyKind
+from henkan.decode.penalties import CoveragePenalty, LengthPenalty, PenaltyKind
 from henkan.decode.stepper import Stepper
 from henkan.errors import RunError
 from henkan.tensors import State, StepScores, Tokens
@@ -36,6 +38,7 @@ class BeamOptions(Config):
     beam: Annotated[int, Field(ge=1, le=1024)] = 5
     length_penalty: PenaltyKind = "gnmt"
     alpha: Annotated[float, Field(ge=0, le=10)] = 1.0
+    coverage: Annotated[float, Field(ge=0, le=10)] = 0.0  # beta of the coverage penalty; 0: no attention is asked for
     n_best: Annotated[int, Field(ge=1, le=1024)] = 1
     max_ratio: Annotated[float, Field(ge=0, le=100)] = 3.0  # output tokens for each source token,
     max_extra: Annotated[int, Field(ge=0, le=100_000)] = 10  # and so many more,
@@ -67,7 +70,14 @@ class _Offers(NamedTuple):
 
 @torch.inference_mode()
 def beam_search(
-    stepper: Stepper, state: State, prefix: Tokens, limits: Tensor, options: BeamOptions, *, align: bool = False
+    stepper: Stepper,
+    state: State,
+    prefix: Tokens,
+    limits: Tensor,
+    options: BeamOptions,
+    *,
+    source_mask: Tensor | None = None,
+    align: bool = False,
 ) -> list[list[Hypothesis]]:
     """The ``options.n_best`` best outputs of each source, best first, in the order of the sources.
 
@@ -79,10 +89,12 @@ def beam_search(
         prefix: what the output begins with, usually START alone; not part of the hypotheses.
         limits: (sources,) the largest number of tokens of an output, END counted; at least 1 (see BeamOptions.limits).
         options: the width of the beam and the rest.
+        source_mask: (sources, S) bool, which positions of each source are there; for a coverage penalty.
         align: note the source position with the largest attention weight.
 
     Raises:
         RunError: the scores are not numbers.
+        ConfigError: the options ask for a coverage penalty, and the model has no attention.
     """
     sources = prefix.ids.shape[0]
     stops = check_limits(limits, sources)
@@ -91,7 +103,12 @@ def beam_search(
     beam, n_best, device = options.beam, options.n_best, prefix.ids.device
     penalty = options.penalty
     limits = limits.to(device)
-    # Log-probabilities only fall and the divisor only grows: no score can rise above this times the log-probability.
+    coverage: Coverage = NoCoverage(sources, device)
+    if options.coverage:
+        assert source_mask is not None, "a coverage penalty must know which source positions are there"
+        coverage = AttentionSums(CoveragePenalty(options.coverage), source_mask)
+    # Log-probabilities only fall, the divisor only grows, and coverage never adds: no score can rise above this times
+    # the log-probability.
     best_rate = torch.tensor([1.0 / penalty(float(stop)) for stop in stops], device=device)
     forbidden = forbidden_tokens(stepper.vocabulary_size, device)
     finished = torch.full((sources, beam), -torch.inf, device=device)  # best scores of finished hypotheses
@@ -104,13 +121,16 @@ def beam_search(
         ends = offers.tokens == END
         alive, picks = offers.log_probs.masked_fill(ends, -torch.inf).topk(beam)
         tokens, parents = offers.tokens.gather(1, picks), offers.parents.gather(1, picks)
+        end_parents = offers.parents[:, :beam]
         ended = torch.where(ends[:, :beam], offers.log_probs[:, :beam], -torch.inf)
+        added = coverage.look(scores)  # to the score of each row, whatever it goes on with
+        end_added = added.gather(1, end_parents)
         weights = scores.attention() if align else None
         # Before the first expansion a source has one alignment, which all its rows share.
         positions = () if weights is None else (weights.argmax(-1).view(alive.shape[0], -1).expand(-1, beam),)
-        history.note(tokens, parents, alive, offers.parents[:, :beam], ended, *positions)
+        history.note(tokens, parents, alive, added.gather(1, parents), end_parents, ended, end_added, *positions)
 
-        finished = torch.cat([finished, ended * (1.0 / penalty(step + 1.0))], 1).topk(beam).values
+        finished = torch.cat([finished, ended * (1.0 / penalty(step + 1.0)) + end_added], 1).topk(beam).values
         done = (finished[:, n_best - 1] >= alive[:, 0] * best_rate) | (finished[:, -1] > -torch.inf)
         if step + 1 in stops:
             done = done | (limits <= step + 1)
@@ -121,10 +141,12 @@ def beam_search(
                 break
             history.keep(stay)
             state = state.keep(stay)
+            coverage.keep(stay)
             alive, finished, tokens, parents = alive[stay], finished[stay], tokens[stay], parents[stay]
             limits, best_rate = limits[stay], best_rate[stay]
         if beam > 1:
             state = state.expand(beam) if step == 0 else state.reorder(parents)
+        coverage.follow(parents)
         inputs = next_inputs(tokens)
     return _hypotheses(history.arrays(), np.array(stops), penalty, n_best)
 
@@ -142,7 +164,8 @@ def _offers(scores: StepScores, alive: Tensor, forbidden: Tensor, beam: int) -> 
         log_probs = functional.pad(log_probs, (0, missing), value=-torch.inf)
         ids = functional.pad(ids, (0, missing), value=PAD)
     best, places = log_probs.topk(2 * beam)
-    return _Offers(best, ids.gather(1, places), places // k)
+    parents = (places // k).clamp_(max=alive.shape[1] - 1)  # what was added belongs to nobody
+    return _Offers(best, ids.gather(1, places), parents)
 
 
 class _Ranked(NamedTuple):
@@ -160,8 +183,8 @@ def _hypotheses(
     columns: list[np.ndarray], stops: np.ndarray, penalty: LengthPenalty, n_best: int
 ) -> list[list[Hypothesis]]:
     """Rank what has finished or was cut, and follow the best back; columns are (steps, sources, beam) as noted."""
-    tokens, parents, alive, end_parents, ended, *positions = columns
-    ranked = _rank(alive, end_parents, ended, stops, penalty, n_best)
+    tokens, parents, alive, added, end_parents, ended, end_added, *positions = columns
+    ranked = _rank(alive, added, end_parents, ended, end_added, stops, penalty, n_best)
     output = np.zeros((len(ranked.source), len(tokens)), np.int64)
     alignment = np.zeros_like(output)
     row = ranked.row
@@ -187,8 +210,10 @@ def _hypotheses(
 
 def _rank(
     alive: np.ndarray,
+    added: np.ndarray,
     end_parents: np.ndarray,
     ended: np.ndarray,
+    end_added: np.ndarray,
     stops: np.ndarray,
     penalty: LengthPenalty,
     n_best: int,
@@ -196,13 +221,18 @@ def _rank(
     """The best of each source: by score, but all that finished before all that was cut."""
     steps, sources, beam = ended.shape
     # Candidates: whatever ended at any step, then what was alive at the limit.  (sources, steps * beam + beam)
-    at_limit = np.where((stops <= steps)[:, None], alive[np.minimum(stops, steps) - 1, np.arange(sources)], -np.inf)
-    log_probs = np.concatenate([ended.transpose(1, 0, 2).reshape(sources, -1), at_limit], 1).astype(np.float64)
+    last = (np.minimum(stops, steps) - 1, np.arange(sources))
+    at_limit = np.where((stops <= steps)[:, None], alive[last], -np.inf)
+
+    def candidates(ending: np.ndarray, cut: np.ndarray) -> np.ndarray:
+        return np.concatenate([ending.transpose(1, 0, 2).reshape(sources, -1), cut], 1).astype(np.float64)
+
+    log_probs, coverage = candidates(ended, at_limit), candidates(end_added, added[last])
     lengths = np.empty(log_probs.shape, np.int64)  # END counted
     lengths[:, :-beam] = np.arange(1, steps + 1).repeat(beam)
     lengths[:, -beam:] = stops[:, None]
     is_cut = np.arange(log_probs.shape[1]) >= steps * beam
-    scores = log_probs / penalty(lengths.astype(np.float64))
+    scores = log_probs / penalty(lengths.astype(np.float64)) + coverage
 
     real = np.isfinite(scores)
     order = np.lexsort((-scores, np.broadcast_to(is_cut, scores.shape), ~real))[:, :n_best]  # last key first

@@ -5,11 +5,18 @@ from typing import Annotated
 from pydantic import Field
 
 from henkan.decoders.bahdanau import BahdanauDecoderConfig
+from henkan.decoders.context import ContextDecoderConfig
+from henkan.decoders.gnmt import GNMTDecoderConfig
 from henkan.decoders.luong import LuongDecoderConfig
 from henkan.decoders.recurrent import RecurrentDecoderConfig
 from henkan.decoders.transformer import TransformerDecoderConfig
 
 DecoderConfig = Annotated[
-    BahdanauDecoderConfig | LuongDecoderConfig | RecurrentDecoderConfig | TransformerDecoderConfig,
+    BahdanauDecoderConfig
+    | ContextDecoderConfig
+    | GNMTDecoderConfig
+    | LuongDecoderConfig
+    | RecurrentDecoderConfig
+    | TransformerDecoderConfig,
     Field(discriminator="kind"),
 ]

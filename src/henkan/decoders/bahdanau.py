@@ -11,19 +11,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from henkan.config import Config
-from henkan.nn.attention import SoftAttention
+from henkan.nn.attended import Attention
+from henkan.nn.attention import AttentionConfig
+from henkan.nn.attentive import attend_then_step
 from henkan.nn.bridges import Bridge, BridgeConfig, ProjectedBackwardConfig
-from henkan.nn.cells import Cell, CellConfig, CellState
+from henkan.nn.cells import Cell, CellConfig
 from henkan.nn.dropout import Dropout
 from henkan.nn.embeddings import TokenEmbedding
 from henkan.nn.readout import DeepOutput
-from henkan.nn.recurrent import last_real
-from henkan.nn.scores import ScoresConfig
 from henkan.tensors import Decoded, Frames, Memory, State, Tokens
 
 
@@ -34,7 +33,7 @@ class BahdanauDecoder(nn.Module):
         self,
         embedding: TokenEmbedding,
         cell: Cell,
-        attention: SoftAttention,
+        attention: Attention,
         bridge: Bridge,
         readout: DeepOutput,
         dropout: float,
@@ -43,7 +42,7 @@ class BahdanauDecoder(nn.Module):
         self.width = readout.width
         self.embedding = embedding
         self.cell = cell
-        self.soft_attention = attention
+        self.source_attention = attention
         self.bridge = bridge
         self.readout = readout
         self.dropout = Dropout(dropout)
@@ -51,29 +50,18 @@ class BahdanauDecoder(nn.Module):
     def start(self, memory: Memory | None, rows: int, capacity: int = 0) -> State:
         """The first state from the source, keys projected once."""
         assert memory is not None, "this decoder attends to a source"
-        return State(self.soft_attention.project(memory), self.bridge(memory)[0])
+        source = self.source_attention.project(memory)
+        return State(source, (self.bridge(memory)[0], self.source_attention.start(source)))
 
     def forward(self, inputs: Tokens | Frames, state: State) -> Decoded:
         """Tokens (R, T) to the deep output's vectors (R, T, D)."""
         assert isinstance(inputs, Tokens)
         embedded = self.dropout(self.embedding(inputs.ids))
-        projected = self.cell.project(embedded)  # the embedding's share of the gates, for all steps
-        current: CellState = state.moving
-        states: list[CellState] = []
-        contexts: list[Tensor] = []
-        weights: list[Tensor] = []
-        for position in range(embedded.shape[1]):
-            context, weight = self.soft_attention(current[0][:, None], state.fixed)
-            gates = projected[:, position] + self.cell.project(context[:, 0], first=embedded.shape[2])
-            current = self.cell.advance(gates, current)
-            states.append(current)
-            contexts.append(context)
-            weights.append(weight)
-        through_time = [torch.stack(part, 1) for part in zip(*states, strict=True)]
-        moved = tuple(last_real(part, inputs.mask, old) for part, old in zip(through_time, state.moving, strict=True))
-        hidden = self.readout(self.dropout(through_time[0]), embedded, torch.cat(contexts, 1))
-        extras = {"attention": torch.cat(weights, 1)}
-        return Decoded(self.dropout(hidden), State(state.fixed, moved, state.width), extras)
+        outputs, contexts, extras, *after = attend_then_step(
+            self.cell, self.source_attention, embedded, inputs.mask, state.fixed, *state.moving
+        )
+        hidden = self.readout(self.dropout(outputs), embedded, contexts)
+        return Decoded(self.dropout(hidden), State(state.fixed, tuple(after), state.width), extras)
 
     def attention(self, decoded: Decoded) -> Tensor:
         """The weights that were used, (R, T, S)."""
@@ -85,10 +73,15 @@ class BahdanauDecoderConfig(Config):
 
     kind: Literal["bahdanau"] = "bahdanau"
     cell: CellConfig
-    scores: ScoresConfig
+    attention: AttentionConfig
     maxout: int = Field(500, ge=1, le=65536)
     bridge: BridgeConfig = ProjectedBackwardConfig()
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
+
+    @property
+    def attends(self) -> bool:
+        """Whether it looks at the source while it decodes."""
+        return True
 
     @property
     def output_width(self) -> int:
@@ -98,7 +91,7 @@ class BahdanauDecoderConfig(Config):
     def check(self, encoder_sizes: tuple[int, ...]) -> None:
         """ValueError where this decoder cannot follow an encoder whose layers have these widths."""
         self.bridge.check(encoder_sizes, self.cell.size, 1)
-        self.scores.check(self.cell.size, encoder_sizes[-1])
+        self.attention.check(self.cell.size, encoder_sizes[-1])
 
     def build(self, embedding: TokenEmbedding, encoder_sizes: tuple[int, ...]) -> BahdanauDecoder:
         """The decoder after an encoder whose layers have these widths."""
@@ -107,7 +100,7 @@ class BahdanauDecoderConfig(Config):
         return BahdanauDecoder(
             embedding,
             cell,
-            SoftAttention(self.scores.build(cell.size, source_width)),
+            self.attention.build(cell.size, source_width),
             self.bridge.build(encoder_sizes, [cell]),
             DeepOutput(cell.size, embedding.width, source_width, self.maxout),
             self.dropout,

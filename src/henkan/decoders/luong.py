@@ -18,29 +18,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from henkan.config import Config
-from henkan.nn.attention import Attended, SoftAttention
+from henkan.nn.attended import Attended, Attention, AttentionState
+from henkan.nn.attention import AttentionConfig, SoftAttentionConfig
+from henkan.nn.attentive import gathered, step_then_attend
 from henkan.nn.bridges import Bridge, BridgeConfig, LastStatesConfig
 from henkan.nn.cells import CellConfig, CellState
 from henkan.nn.dropout import Dropout
 from henkan.nn.embeddings import TokenEmbedding
-from henkan.nn.init import glorot_uniform
 from henkan.nn.layers import Forward
-from henkan.nn.recurrent import last_real
-from henkan.nn.scores import GeneralScoresConfig, ScoresConfig
+from henkan.nn.readout import AttentionalVector
+from henkan.nn.scores import GeneralScoresConfig
 from henkan.tensors import Decoded, Frames, Memory, State, Tokens
-
-
-class AttentionalVector(nn.Module):
-    """tanh(W [c; h]), equation 5."""
-
-    def __init__(self, context_width: int, hidden_width: int) -> None:
-        super().__init__()
-        self.mix = nn.Linear(context_width + hidden_width, hidden_width, bias=False)
-        glorot_uniform(self.mix.weight)
-
-    def forward(self, context: Tensor, hidden: Tensor) -> Tensor:
-        """(..., C) and (..., D) to (..., D)."""
-        return torch.tanh(self.mix(torch.cat([context, hidden], -1)))
 
 
 @dataclass(frozen=True)
@@ -49,6 +37,7 @@ class Recurrence:
 
     layers: tuple[CellState, ...]
     fed: Tensor  # (R, D) the previous attentional vector
+    attending: AttentionState
 
 
 class LuongDecoder(nn.Module):
@@ -58,7 +47,7 @@ class LuongDecoder(nn.Module):
         self,
         embedding: TokenEmbedding,
         layers: list[Forward],
-        attention: SoftAttention,
+        attention: Attention,
         bridge: Bridge,
         context_width: int,
         input_feeding: bool,
@@ -69,7 +58,7 @@ class LuongDecoder(nn.Module):
         self.embedding = embedding
         self.layers = nn.ModuleList(layers)
         self._cells = [layer.cell for layer in layers]
-        self.soft_attention = attention
+        self.source_attention = attention
         self.attentional = AttentionalVector(context_width, self.width)
         self.bridge = bridge
         self.input_feeding = input_feeding
@@ -78,57 +67,45 @@ class LuongDecoder(nn.Module):
     def start(self, memory: Memory | None, rows: int, capacity: int = 0) -> State:
         """The encoder's last states, keys projected once, and a zero vector fed to the first step."""
         assert memory is not None, "this decoder attends to a source"
-        layers = self.bridge(memory)
-        return State(self.soft_attention.project(memory), Recurrence(layers, torch.zeros_like(layers[-1][0])))
+        layers, source = self.bridge(memory), self.source_attention.project(memory)
+        return State(source, Recurrence(layers, torch.zeros_like(layers[-1][0]), self.source_attention.start(source)))
 
     def forward(self, inputs: Tokens | Frames, state: State) -> Decoded:
         """Tokens (R, T) to attentional vectors (R, T, D)."""
         assert isinstance(inputs, Tokens)
         embedded = self.dropout(self.embedding(inputs.ids))
         read = self._read_feeding if self.input_feeding else self._read
-        hidden, weights, moved = read(embedded, inputs.mask, state.fixed, state.moving)
-        return Decoded(self.dropout(hidden), State(state.fixed, moved, state.width), {"attention": weights})
+        hidden, extras, moved = read(embedded, inputs.mask, state.fixed, state.moving)
+        return Decoded(self.dropout(hidden), State(state.fixed, moved, state.width), extras)
 
     def _read(
         self, vectors: Tensor, mask: Tensor, source: Attended, before: Recurrence
-    ) -> tuple[Tensor, Tensor, Recurrence]:
+    ) -> tuple[Tensor, dict[str, Tensor], Recurrence]:
         after = []
         for layer, layer_state in zip(self.layers, before.layers, strict=True):
             vectors, last = layer(vectors, mask, layer_state)
             vectors = self.dropout(vectors)
             after.append(last)
-        contexts, weights = self.soft_attention(vectors, source)
-        return self.attentional(contexts, vectors), weights, Recurrence(tuple(after), before.fed)
+        focus = self.source_attention(vectors, mask, source, before.attending)
+        hidden = self.attentional(focus.contexts, vectors)
+        return hidden, gathered([focus]), Recurrence(tuple(after), before.fed, focus.state)
 
     def _read_feeding(
         self, embedded: Tensor, mask: Tensor, source: Attended, before: Recurrence
-    ) -> tuple[Tensor, Tensor, Recurrence]:
-        first, *upper = self._cells
-        projected = first.project(embedded)  # the embedding's share of the first layer's gates, for all steps
-        layers, fed = before.layers, before.fed
-        steps: list[tuple[tuple[CellState, ...], Tensor, Tensor]] = []
-        for position in range(embedded.shape[1]):
-            gates = projected[:, position] + first.project(fed, first=embedded.shape[2])
-            states = [first.advance(gates, layers[0])]
-            top = self.dropout(states[0][0])
-            for cell, layer_state in zip(upper, layers[1:], strict=True):
-                states.append(cell(top, layer_state))
-                top = self.dropout(states[-1][0])
-            context, weights = self.soft_attention(top[:, None], source)
-            layers, fed = tuple(states), self.attentional(context[:, 0], top)
-            steps.append((layers, fed, weights[:, 0]))
-        hidden = torch.stack([step[1] for step in steps], 1)
-        moved = Recurrence(
-            tuple(
-                tuple(
-                    last_real(torch.stack([step[0][height][part] for step in steps], 1), mask, old)
-                    for part, old in enumerate(layer_state)
-                )
-                for height, layer_state in enumerate(before.layers)
-            ),
-            last_real(hidden, mask, before.fed),
+    ) -> tuple[Tensor, dict[str, Tensor], Recurrence]:
+        hidden, extras, layers, fed, attending = step_then_attend(
+            self._cells,
+            self.source_attention,
+            self.attentional,
+            self.dropout,
+            embedded,
+            mask,
+            source,
+            before.layers,
+            before.fed,
+            before.attending,
         )
-        return hidden, torch.stack([step[2] for step in steps], 1), moved
+        return hidden, extras, Recurrence(layers, fed, attending)
 
     def attention(self, decoded: Decoded) -> Tensor:
         """The weights that were used, (R, T, S)."""
@@ -136,15 +113,20 @@ class LuongDecoder(nn.Module):
 
 
 class LuongDecoderConfig(Config):
-    """Luong et al. (2015): global attention, input feeding as published."""
+    """Luong et al. (2015): global attention and input feeding unless told otherwise."""
 
     kind: Literal["luong"] = "luong"
     cell: CellConfig
     layers: int = Field(1, ge=1, le=100)
-    scores: ScoresConfig = GeneralScoresConfig()
+    attention: AttentionConfig = SoftAttentionConfig(scores=GeneralScoresConfig())
     input_feeding: bool = True
     bridge: BridgeConfig = LastStatesConfig()
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
+
+    @property
+    def attends(self) -> bool:
+        """Whether it looks at the source while it decodes."""
+        return True
 
     @property
     def output_width(self) -> int:
@@ -154,7 +136,7 @@ class LuongDecoderConfig(Config):
     def check(self, encoder_sizes: tuple[int, ...]) -> None:
         """ValueError where this decoder cannot follow an encoder whose layers have these widths."""
         self.bridge.check(encoder_sizes, self.cell.size, self.layers)
-        self.scores.check(self.cell.size, encoder_sizes[-1])
+        self.attention.check(self.cell.size, encoder_sizes[-1])
 
     def build(self, embedding: TokenEmbedding, encoder_sizes: tuple[int, ...]) -> LuongDecoder:
         """The decoder after an encoder whose layers have these widths."""
@@ -165,7 +147,7 @@ class LuongDecoderConfig(Config):
         return LuongDecoder(
             embedding,
             layers,
-            SoftAttention(self.scores.build(size, encoder_sizes[-1])),
+            self.attention.build(size, encoder_sizes[-1]),
             self.bridge.build(encoder_sizes, [layer.cell for layer in layers]),
             encoder_sizes[-1],
             self.input_feeding,

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
 from torch import nn
 
-from henkan.config import Config
 from henkan.nn.bridges import Bridge, BridgeConfig, LastStatesConfig
-from henkan.nn.cells import CellConfig
-from henkan.nn.dropout import Dropout
 from henkan.nn.embeddings import TokenEmbedding
-from henkan.nn.layers import Forward
+from henkan.nn.layers import Layer
+from henkan.nn.stacks import StackConfig
 from henkan.tensors import Decoded, Frames, Memory, State, Tokens
 
 
 class RecurrentDecoder(nn.Module):
     """No attention: all that it knows of the source is in its first state. No step waits for another layer's step."""
 
-    def __init__(self, embedding: TokenEmbedding, layers: list[Forward], bridge: Bridge, dropout: float) -> None:
+    def __init__(self, embedding: TokenEmbedding, layers: list[Layer], bridge: Bridge, dropout: nn.Module) -> None:
         super().__init__()
         self.width = layers[-1].width
         self.embedding = embedding
         self.layers = nn.ModuleList(layers)
         self.bridge = bridge
-        self.dropout = Dropout(dropout)
+        self.dropout = dropout
 
     def start(self, memory: Memory | None, rows: int, capacity: int = 0) -> State:
         """States of (N, D) for each layer; nothing needs a cache."""
@@ -35,27 +32,28 @@ class RecurrentDecoder(nn.Module):
     def forward(self, inputs: Tokens | Frames, state: State) -> Decoded:
         """Tokens (R, T) to hidden vectors (R, T, D)."""
         assert isinstance(inputs, Tokens)
-        vectors = self.dropout(self.embedding(inputs.ids))
+        vectors = self.embedding(inputs.ids)
         after = []
         for layer, before in zip(self.layers, state.moving, strict=True):
             vectors, last = layer(vectors, inputs.mask, before)
-            vectors = self.dropout(vectors)
             after.append(last)
-        return Decoded(vectors, State(None, tuple(after), state.width))
+        return Decoded(self.dropout(vectors), State(None, tuple(after), state.width))
 
     def attention(self, decoded: Decoded) -> None:
         """There is none."""
         return
 
 
-class RecurrentDecoderConfig(Config):
+class RecurrentDecoderConfig(StackConfig):
     """Sutskever et al. (2014)."""
 
     kind: Literal["recurrent"] = "recurrent"
-    cell: CellConfig
-    layers: int = Field(1, ge=1, le=100)
     bridge: BridgeConfig = LastStatesConfig()
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+
+    @property
+    def attends(self) -> bool:
+        """Whether it looks at the source while it decodes."""
+        return False
 
     @property
     def output_width(self) -> int:
@@ -68,7 +66,8 @@ class RecurrentDecoderConfig(Config):
 
     def build(self, embedding: TokenEmbedding, encoder_sizes: tuple[int, ...]) -> RecurrentDecoder:
         """The decoder after an encoder whose layers have these widths."""
-        layers = [Forward(self.cell.build(embedding.width))]
-        layers += [Forward(self.cell.build(self.cell.size)) for _ in range(self.layers - 1)]
+        widths = [embedding.width] + [self.cell.size] * (self.layers - 1)
+        layers = [self.forward_layer(width) for width in widths]
         bridge = self.bridge.build(encoder_sizes, [layer.cell for layer in layers])
-        return RecurrentDecoder(embedding, layers, bridge, self.dropout)
+        stacked = [self.around(layer, height) for height, layer in enumerate(layers, start=1)]
+        return RecurrentDecoder(embedding, stacked, bridge, self.new_dropout())

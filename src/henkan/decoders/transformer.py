@@ -140,6 +140,11 @@ class TransformerDecoderConfig(TransformerSizes):
     kind: Literal["transformer"] = "transformer"
 
     @property
+    def attends(self) -> bool:
+        """Whether it looks at the source while it decodes."""
+        return True
+
+    @property
     def output_width(self) -> int:
         """D of the hidden vectors."""
         return self.width

@@ -2,63 +2,81 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, model_validator
 from torch import nn
 
-from henkan.config import Config
-from henkan.nn.cells import CellConfig
-from henkan.nn.dropout import Dropout
 from henkan.nn.embeddings import TokenEmbedding
-from henkan.nn.layers import Bidirectional, Forward
+from henkan.nn.layers import Layer, Merge, merged_width
+from henkan.nn.stacks import StackConfig
 from henkan.tensors import Features, Memory, Tokens
 
 
 class RecurrentEncoder(nn.Module):
-    """Layers one upon another, with dropout on what enters each of them and on what leaves the last."""
+    """Layers one upon another."""
 
-    def __init__(self, embedding: TokenEmbedding, layers: list[Forward | Bidirectional], dropout: float) -> None:
+    def __init__(self, embedding: TokenEmbedding, layers: list[Layer], dropout: nn.Module) -> None:
         super().__init__()
         self.embedding = embedding
         self.layers = nn.ModuleList(layers)
-        self.dropout = Dropout(dropout)
+        self.dropout = dropout
         self.sizes = tuple(layer.width for layer in layers)
 
     def forward(self, source: Features) -> Memory:
         """Tokens (N, S) to a Memory of (N, S, D) whose ``final`` has the last state of each layer."""
         assert isinstance(source, Tokens)
-        vectors = self.dropout(self.embedding(source.ids))
+        vectors = self.embedding(source.ids)
         final = []
         for layer in self.layers:
             vectors, state = layer(vectors, source.mask)
-            vectors = self.dropout(vectors)
             final.append(state)
-        return Memory(vectors, source.mask, tuple(final))
+        return Memory(self.dropout(vectors), source.mask, tuple(final))
 
 
-class RecurrentEncoderConfig(Config):
-    """Any number of layers of one cell; bidirectional layers have twice its width."""
+def _directions(said: object) -> object:
+    """True and False are said of all layers."""
+    return {True: "all", False: "none"}[said] if isinstance(said, bool) else said
+
+
+class RecurrentEncoderConfig(StackConfig):
+    """Any number of layers of one cell; those that read both ways have twice its width, unless merged otherwise."""
 
     kind: Literal["recurrent"] = "recurrent"
-    cell: CellConfig
-    layers: int = Field(1, ge=1, le=100)
-    bidirectional: bool = False
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    bidirectional: Annotated[Literal["none", "all", "first"], BeforeValidator(_directions)] = "none"  # which layers
+    merge: Merge = "concatenation"  # of the two directions
+
+    @model_validator(mode="after")
+    def _residuals_keep_their_width(self) -> Self:
+        if self.residual_from is not None and self.residual_from <= self.layers:
+            below, own = self.sizes[self.residual_from - 2 : self.residual_from]
+            if below != own:
+                raise ValueError(
+                    f"residual_from {self.residual_from}: that layer reads {below} and returns {own}; "
+                    f"begin with layer {self.residual_from + 1}, or merge the directions by sum or mean"
+                )
+        return self
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """The width of each layer's outputs; the last is the width of the Memory."""
-        return (self.cell.size * (2 if self.bidirectional else 1),) * self.layers
+        both = merged_width(self.cell.size, self.merge)
+        return tuple(both if self._reads_both_ways(height) else self.cell.size for height in range(1, self.layers + 1))
+
+    @property
+    def has_backward_half(self) -> bool:
+        """The last layer's state is that of two directions side by side, backward second."""
+        return self._reads_both_ways(self.layers) and self.merge == "concatenation"
+
+    def _reads_both_ways(self, height: int) -> bool:
+        return self.bidirectional == "all" or (self.bidirectional == "first" and height == 1)
 
     def build(self, embedding: TokenEmbedding) -> RecurrentEncoder:
         """The encoder over this embedding."""
-        layers: list[Forward | Bidirectional] = []
-        width = embedding.width
-        for _ in range(self.layers):
-            if self.bidirectional:
-                layers.append(Bidirectional(self.cell.build(width), self.cell.build(width)))
+        layers: list[Layer] = []
+        for height, width in enumerate((embedding.width, *self.sizes[:-1]), start=1):
+            if self._reads_both_ways(height):
+                layers.append(self.around(self.bidirectional_layer(width, self.merge), height))
             else:
-                layers.append(Forward(self.cell.build(width)))
-            width = layers[-1].width
-        return RecurrentEncoder(embedding, layers, self.dropout)
+                layers.append(self.around(self.forward_layer(width), height))
+        return RecurrentEncoder(embedding, layers, self.new_dropout())

@@ -1,28 +1,26 @@
-"""Single-head attention over a source: scores, then the expectation of its states."""
+"""Soft attention over a source, and the union of all kinds of attention."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from henkan.nn.multihead import score_bias
-from henkan.nn.scores import Scorer
+from henkan.config import Config
+from henkan.nn.attended import Attended, AttentionState, Focus, attended, fold, seen
+from henkan.nn.coverage import CoverageAttentionConfig
+from henkan.nn.hard_attention import HardAttentionConfig
+from henkan.nn.local_attention import LocalAttentionConfig
+from henkan.nn.scores import Scorer, ScoresConfig
 from henkan.tensors import Memory
-
-
-@dataclass(frozen=True)
-class Attended:
-    """What attention keeps of a source; one row for each source."""
-
-    keys: Tensor  # (sources, S, D') as the scorer projected them
-    values: Tensor  # (sources, S, D)
-    bias: Tensor  # (sources, 1, S): 0, or a large negative number at padding
 
 
 class SoftAttention(nn.Module):
     """softmax(scores) over the source, and the expected state (Bahdanau et al. 2015, equations 5 and 6)."""
+
+    sequential = False
 
     def __init__(self, scorer: Scorer) -> None:
         super().__init__()
@@ -30,22 +28,34 @@ class SoftAttention(nn.Module):
 
     def project(self, memory: Memory) -> Attended:
         """Done once for each source."""
-        bias = score_bias(memory.mask[:, None], memory.states.dtype)[:, 0]
-        return Attended(self.scorer.project(memory.states), memory.states, bias)
+        return attended(self.scorer, memory)
 
-    def forward(self, queries: Tensor, source: Attended) -> tuple[Tensor, Tensor]:
-        """Contexts and weights.
+    def start(self, source: Attended) -> AttentionState:
+        """Nothing moves."""
+        return ()
 
-        Args:
-            queries: (sources * width, T, D); the beams of a source are folded into its query axis here.
-            source: from :meth:`project`.
+    def forward(self, queries: Tensor, mask: Tensor, source: Attended, state: AttentionState) -> Focus:
+        """Queries (R, T, D)."""
+        weights = torch.softmax(self.scorer(fold(queries, source), source.keys) + source.bias, -1)
+        return Focus(*seen(weights, source, queries.shape[0]), state)
 
-        Returns:
-            (sources * width, T, D) contexts and (sources * width, T, S) weights.
-        """
-        rows, length, width = queries.shape
-        sources, positions, _ = source.values.shape
-        folded = queries.reshape(sources, rows // sources * length, width)
-        weights = torch.softmax(self.scorer(folded, source.keys) + source.bias, -1)
-        contexts = torch.bmm(weights, source.values)
-        return contexts.view(rows, length, -1), weights.view(rows, length, positions)
+
+class SoftAttentionConfig(Config):
+    """Bahdanau et al. (2015); "global" in Luong et al. (2015)."""
+
+    kind: Literal["soft"] = "soft"
+    scores: ScoresConfig
+
+    def check(self, query_width: int, key_width: int) -> None:
+        """ValueError where the scores cannot compare these widths."""
+        self.scores.check(query_width, key_width)
+
+    def build(self, query_width: int, key_width: int) -> SoftAttention:
+        """For queries and source states of these widths."""
+        return SoftAttention(self.scores.build(query_width, key_width))
+
+
+AttentionConfig = Annotated[
+    SoftAttentionConfig | CoverageAttentionConfig | LocalAttentionConfig | HardAttentionConfig,
+    Field(discriminator="kind"),
+]

@@ -35,16 +35,16 @@ class LastStates(nn.Module):
         return tuple(memory.final[-self.layers :])
 
 
-class ProjectedBackward(nn.Module):
-    """s[0] = tanh(W h_backward[1]): the half that read backwards, which ends at the first word (Bahdanau et al. 2015).
+class Projected(nn.Module):
+    """s[0] = tanh(W v): v is the last ``width`` numbers of the encoder's last state, topmost layer.
 
-    Every layer starts so; the other parts of a state (an LSTM's cell) start at zero.
+    Every decoder layer starts so; the other parts of a state (an LSTM's cell) start at zero.
     """
 
-    def __init__(self, encoder_width: int, cells: list[Cell]) -> None:
+    def __init__(self, width: int, cells: list[Cell]) -> None:
         super().__init__()
-        self.backward_width = encoder_width // 2
-        projections = [nn.Linear(self.backward_width, cell.size) for cell in cells]
+        self.width = width
+        projections = [nn.Linear(width, cell.size) for cell in cells]
         self.projections = nn.ModuleList(projections)
         self.parts = [len(cell.start(1)) for cell in cells]
         for projection in projections:
@@ -54,12 +54,25 @@ class ProjectedBackward(nn.Module):
     def forward(self, memory: Memory) -> tuple[CellState, ...]:
         """(N, D) tensors for each layer."""
         assert memory.final is not None
-        backward = memory.final[-1][0][:, -self.backward_width :]
-        outputs: list[Tensor] = [torch.tanh(projection(backward)) for projection in self.projections]
+        last = memory.final[-1][0][:, -self.width :]
+        outputs: list[Tensor] = [torch.tanh(projection(last)) for projection in self.projections]
         return tuple(
             (output, *(torch.zeros_like(output) for _ in range(parts - 1)))
             for output, parts in zip(outputs, self.parts, strict=True)
         )
+
+
+class Zeros(nn.Module):
+    """Every layer starts from zeros: what the decoder knows of the source, it knows by attention."""
+
+    def __init__(self, cells: list[Cell]) -> None:
+        super().__init__()
+        self.shapes = [(len(cell.start(1)), cell.size) for cell in cells]
+
+    def forward(self, memory: Memory) -> tuple[CellState, ...]:
+        """(N, D) tensors for each layer."""
+        rows = memory.mask.shape[0]
+        return tuple(tuple(memory.states.new_zeros(parts, rows, size)) for parts, size in self.shapes)
 
 
 class LastStatesConfig(Config):
@@ -72,7 +85,7 @@ class LastStatesConfig(Config):
         if encoder_sizes[-layers:] != (size,) * layers:
             raise ValueError(
                 f"{layers} decoder layers of {size} cannot start from encoder layers of {list(encoder_sizes)}: "
-                "make the widths equal (both directions count) or use bridge {kind: backward}"
+                "make the widths equal (both directions count) or use bridge {kind: projected}"
             )
 
     def build(self, encoder_sizes: tuple[int, ...], cells: list[Cell]) -> LastStates:
@@ -80,17 +93,45 @@ class LastStatesConfig(Config):
         return LastStates(len(cells))
 
 
+class ProjectedConfig(Config):
+    """tanh(W h[S]), for any widths; with the context for h[S], Cho et al. (2014)."""
+
+    kind: Literal["projected"] = "projected"
+
+    def check(self, encoder_sizes: tuple[int, ...], size: int, layers: int) -> None:
+        """Any recurrent encoder will do."""
+
+    def build(self, encoder_sizes: tuple[int, ...], cells: list[Cell]) -> Projected:
+        """For an encoder whose last layer has this width."""
+        return Projected(encoder_sizes[-1], cells)
+
+
 class ProjectedBackwardConfig(Config):
-    """Bahdanau et al. (2015)."""
+    """tanh(W h_backward[1]): the half that read backwards, which ends at the first word (Bahdanau et al. 2015)."""
 
     kind: Literal["backward"] = "backward"
 
     def check(self, encoder_sizes: tuple[int, ...], size: int, layers: int) -> None:
         """Any bidirectional encoder will do; that it is one, its widths do not tell."""
 
-    def build(self, encoder_sizes: tuple[int, ...], cells: list[Cell]) -> ProjectedBackward:
+    def build(self, encoder_sizes: tuple[int, ...], cells: list[Cell]) -> Projected:
         """For a bidirectional encoder whose last layer has this width."""
-        return ProjectedBackward(encoder_sizes[-1], cells)
+        return Projected(encoder_sizes[-1] // 2, cells)
 
 
-BridgeConfig = Annotated[LastStatesConfig | ProjectedBackwardConfig, Field(discriminator="kind")]
+class ZerosConfig(Config):
+    """For decoders with attention."""
+
+    kind: Literal["zeros"] = "zeros"
+
+    def check(self, encoder_sizes: tuple[int, ...], size: int, layers: int) -> None:
+        """Any encoder will do."""
+
+    def build(self, encoder_sizes: tuple[int, ...], cells: list[Cell]) -> Zeros:
+        """For these decoder cells."""
+        return Zeros(cells)
+
+
+BridgeConfig = Annotated[
+    LastStatesConfig | ProjectedConfig | ProjectedBackwardConfig | ZerosConfig, Field(discriminator="kind")
+]

@@ -39,3 +39,11 @@ class Dropout(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """Any shape."""
         return dropout(vectors, self.probability) if self.training and self.probability else vectors
+
+    def factors(self, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
+        """What a loop multiplies with step by step, drawn at once: of this shape, or None where nothing is dropped."""
+        if not self.training or not self.probability:
+            return None
+        if like.device.type != "cpu":
+            return functional.dropout(like.new_ones(shape), self.probability)
+        return dropout_mask(torch.Size(shape), self.probability, like.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,7 +20,7 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.width = width
         self.scale = width**0.5 if scaled else 1.0
-        self.weight = nn.Parameter(Tensor(vocabulary, width))
+        self.weight = nn.Parameter(torch.empty(vocabulary, width))
         embedding_normal(self.weight)
 
     def forward(self, ids: Tensor) -> Tensor:

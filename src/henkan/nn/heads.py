@@ -4,13 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from henkan.nn.cross_entropy import cross_entropy_chunked
-from henkan.tensors import IGNORE
+from henkan.tensors import IGNORE, StepScores, TokenScores
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where a decoder looked while it made its hidden vectors."""
+
+    weights: Callable[[], Tensor | None]  # (N, T, S), or (N, S) for one step; called only if somebody asks for them
+    ids: Tensor | None = None  # (N, S) int64: the source's tokens, where the decoder keeps them
+
+
+class Head(Protocol):
+    """From hidden vectors to the scores of tokens."""
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """(V, D), which may be an embedding's."""
+        ...
+
+    def __call__(self, hidden: Tensor, alignment: Alignment) -> TokenScores:
+        """Hidden (N, T, D)."""
+        ...
+
+    def step(self, hidden: Tensor, alignment: Alignment) -> StepScores:
+        """Hidden (N, D) of one step."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -76,10 +102,10 @@ class TokenHead(nn.Module):
         if tied is None:
             nn.init.xavier_uniform_(self.weight)
 
-    def forward(self, hidden: Tensor) -> LinearTokenScores:
-        """Hidden (N, T, D)."""
+    def forward(self, hidden: Tensor, alignment: Alignment | None = None) -> LinearTokenScores:
+        """Hidden (N, T, D); these scores do not depend on where the decoder looked."""
         return LinearTokenScores(hidden, self.weight, self.bias)
 
-    def step(self, hidden: Tensor, attention: Callable[[], Tensor | None]) -> LinearStepScores:
-        """Hidden (N, D) of one step; ``attention`` is called only if somebody asks for the weights."""
-        return LinearStepScores(functional.linear(hidden, self.weight, self.bias).float(), attention)
+    def step(self, hidden: Tensor, alignment: Alignment) -> LinearStepScores:
+        """Hidden (N, D) of one step."""
+        return LinearStepScores(functional.linear(hidden, self.weight, self.bias).float(), alignment.weights)

@@ -20,6 +20,8 @@ from henkan.nn.lstm import Forgetting
 _LSTM_FORWARD = native.Call("lstm_forward")
 _LSTM_BACKWARD = native.Call("lstm_backward")
 _PEEPHOLE_GRADIENT = native.Call("peephole_gradient")
+_ADDITIVE_FORWARD = native.Call("additive_forward")
+_ADDITIVE_BACKWARD = native.Call("additive_backward")
 _GRU_GATES = native.Call("gru_gates")
 _GRU_OUTPUT = native.Call("gru_output")
 _GRU_OUTPUT_BACKWARD = native.Call("gru_output_backward")
@@ -312,3 +314,44 @@ def rnn_backward(
     whole = _pass(real, arriving, product, carry)
     slope = (next_hidden > 0).to(whole.dtype) if relu else 1 - next_hidden * next_hidden
     grad_projected.copy_(torch.where(real, whole * slope, 0.0))
+
+
+def additive_forward(
+    asked: Tensor,  # (N, A), contiguous: the query's share
+    keys: Tensor,  # (N, S, A), contiguous
+    vector: Tensor,  # (A,)
+    squashed: Tensor,  # (N, S, A), to write: the tanh
+) -> Tensor:
+    """Scores (N, S) of one query a row by :class:`henkan.nn.scores.AdditiveScores`; at least float32."""
+    rows, positions, size = keys.shape
+    if native.runs(keys):
+        scores = keys.new_empty(rows, positions, dtype=torch.float32)
+        _ADDITIVE_FORWARD(
+            *(keys.dtype, rows, size, None, positions, asked, keys, vector, squashed, squashed.stride(0), scores)
+        )
+        return scores
+    torch.tanh(asked[:, None] + keys, out=squashed)
+    return torch.matmul(squashed, vector).to(wide(keys.dtype))
+
+
+def additive_backward(
+    grad_scores: Tensor,  # (N, S), contiguous, at least float32
+    squashed: Tensor,
+    vector: Tensor,
+    grad_keys: Tensor,  # (N, S, A), at least float32: added to
+    grad_vector: Tensor,  # (N, A), at least float32: added to
+) -> Tensor:
+    """The way back through :func:`additive_forward`: the gradient of ``asked`` (N, A)."""
+    rows, positions, size = squashed.shape
+    if native.runs(squashed):
+        grad_asked = squashed.new_empty(rows, size)
+        _ADDITIVE_BACKWARD(
+            *(squashed.dtype, rows, size, None, positions, grad_scores, squashed, squashed.stride(0), vector),
+            *(grad_asked, grad_keys, grad_vector),
+        )
+        return grad_asked
+    tanh = squashed.to(grad_scores.dtype)
+    inside = grad_scores[..., None] * vector * (1 - tanh * tanh)
+    grad_keys += inside
+    grad_vector += (grad_scores[..., None] * tanh).sum(1)
+    return inside.sum(1).to(squashed.dtype)

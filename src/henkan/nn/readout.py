@@ -1,5 +1,6 @@
 """What stands between a recurrent decoder's state and its token head."""
 
+import torch
 from torch import Tensor, nn
 
 from henkan.nn.init import glorot_uniform
@@ -22,3 +23,16 @@ class DeepOutput(nn.Module):
         """Three times (N, T, width of each) to (N, T, size)."""
         mixed = self.state(states) + self.embedding(embedded) + self.context(contexts)
         return mixed.unflatten(-1, (self.width, 2)).amax(-1)
+
+
+class AttentionalVector(nn.Module):
+    """tanh(W [c; h]) (Luong et al. 2015, equation 5)."""
+
+    def __init__(self, context_width: int, hidden_width: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(context_width + hidden_width, hidden_width, bias=False)
+        glorot_uniform(self.mix.weight)
+
+    def forward(self, context: Tensor, hidden: Tensor) -> Tensor:
+        """(..., C) and (..., D) to (..., D)."""
+        return torch.tanh(self.mix(torch.cat([context, hidden], -1)))

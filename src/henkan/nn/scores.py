@@ -80,6 +80,52 @@ class AdditiveScores(nn.Module):
         return torch.matmul(torch.tanh(asked[:, :, None] + keys[:, None]), self.vector)
 
 
+class ConcatScores(nn.Module):
+    """v . tanh(W [h_t; h_s]) (Luong et al. 2015, equation 8, "concat"); no bias. W is applied half by half."""
+
+    def __init__(self, query_width: int, key_width: int, size: int) -> None:
+        super().__init__()
+        both = torch.empty(size, query_width + key_width)
+        glorot_uniform(both)
+        self.query_weight, self.key_weight = (
+            nn.Parameter(half.clone()) for half in both.split([query_width, key_width], 1)
+        )
+        self.vector = nn.Parameter(torch.empty(size))
+        nn.init.normal_(self.vector, std=size**-0.5)
+
+    def project(self, states: Tensor) -> Tensor:
+        """The half of W that sees the source: (N, S, key width) to (N, S, size)."""
+        return functional.linear(states, self.key_weight)
+
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """(N, T, query width), (N, S, size) to (N, T, S)."""
+        asked = functional.linear(queries, self.query_weight)
+        return torch.matmul(torch.tanh(asked[:, :, None] + keys[:, None]), self.vector)
+
+
+class CoveredScores(nn.Module):
+    """v . tanh(W s + U h + w c): c says how much of a position was attended to before (See et al. 2017, equation 11).
+
+    Tu et al. (2016, equation 9) with their linguistic coverage (equation 10) of fertility 1 for every word.
+    """
+
+    def __init__(self, additive: AdditiveScores) -> None:
+        super().__init__()
+        self.additive = additive
+        self.coverage_weight = nn.Parameter(torch.empty_like(additive.vector))
+        nn.init.normal_(self.coverage_weight, std=len(additive.vector) ** -0.5)
+
+    def project(self, states: Tensor) -> Tensor:
+        """U h + b: (N, S, key width) to (N, S, size)."""
+        return self.additive.project(states)
+
+    def forward(self, queries: Tensor, keys: Tensor, coverage: Tensor) -> Tensor:
+        """(N, T, query width), (N, S, size), (N, T, S) to (N, T, S)."""
+        asked = functional.linear(queries, self.additive.query_weight)
+        covered = coverage[..., None] * self.coverage_weight
+        return torch.matmul(torch.tanh(asked[:, :, None] + keys[:, None] + covered), self.additive.vector)
+
+
 class DotScoresConfig(Config):
     """Luong et al. (2015), "dot"."""
 
@@ -122,4 +168,20 @@ class AdditiveScoresConfig(Config):
         return AdditiveScores(query_width, key_width, self.size)
 
 
-ScoresConfig = Annotated[DotScoresConfig | GeneralScoresConfig | AdditiveScoresConfig, Field(discriminator="kind")]
+class ConcatScoresConfig(Config):
+    """Luong et al. (2015), "concat"."""
+
+    kind: Literal["concat"] = "concat"
+    size: int = Field(ge=1, le=65536)
+
+    def check(self, query_width: int, key_width: int) -> None:
+        """Any widths will do."""
+
+    def build(self, query_width: int, key_width: int) -> ConcatScores:
+        """For queries and keys of these widths."""
+        return ConcatScores(query_width, key_width, self.size)
+
+
+ScoresConfig = Annotated[
+    DotScoresConfig | GeneralScoresConfig | AdditiveScoresConfig | ConcatScoresConfig, Field(discriminator="kind")
+]

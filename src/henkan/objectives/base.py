@@ -6,18 +6,23 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
+from henkan.objectives.feeding import Feeding, TeacherForcing
 from henkan.tensors import Batch, Output
 
 
 class Objective(nn.Module):
-    """Abstract: implement all three methods."""
+    """Abstract: implement every method. All its mappings have the same keys, one for each sum."""
 
     def weights(self, step: int) -> dict[str, float]:
         """How much each sum counts at this update."""
         raise NotImplementedError
 
+    def units(self, batch: Batch) -> dict[str, int]:
+        """How many terms are in each sum over a batch: one of ``batch.units``, so the device is not asked."""
+        raise NotImplementedError
+
     def forward(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Differentiable sums over the batch, with the keys of ``batch.units``."""
+        """Differentiable sums over the batch."""
         raise NotImplementedError
 
     def update(self, sums: Mapping[str, Tensor], units: Mapping[str, int]) -> None:
@@ -28,14 +33,15 @@ class Objective(nn.Module):
 class Learner(nn.Module):
     """Model and objective as one module, so that whatever wraps it has the loss inside."""
 
-    def __init__(self, model: Callable[[Batch], Output], objective: Objective) -> None:
+    def __init__(self, model: Callable[[Batch], Output], objective: Objective, feeding: Feeding | None = None) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
+        self.feeding = feeding or TeacherForcing()
 
-    def forward(self, batch: Batch, weights: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Batch to the weighted sum to send backward, and each detached sum by name."""
-        sums = self.objective(self.model(batch), batch)
+    def forward(self, batch: Batch, weights: Mapping[str, float], update: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
+        """Batch to the weighted sum to send backward, and each detached sum by name; ``update`` counts from 0."""
+        sums = self.objective(self.feeding(self.model, batch, update), batch)
         total = sum(weights[name] * value for name, value in sums.items())
         assert isinstance(total, Tensor)
         return total, {name: value.detach() for name, value in sums.items()}

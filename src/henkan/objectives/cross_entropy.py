@@ -27,6 +27,10 @@ class CrossEntropy(Objective):
         """One term."""
         return {"tokens": 1.0}
 
+    def units(self, batch: Batch) -> dict[str, int]:
+        """Target tokens."""
+        return {"tokens": batch.units["tokens"]}
+
     def forward(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The head "tokens" against the labels "tokens"."""
         scores = output.heads["tokens"]

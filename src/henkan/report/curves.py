@@ -1,8 +1,8 @@
 """The training section: loss, validation scores, learning rate, gradient norm and speed by update."""
 
-from henkan.report.charts import Series, line_chart, thinned
+from henkan.pages.charts import Series, line_chart, thinned
+from henkan.pages.markup import duration, folded, section, table
 from henkan.report.history import Run, number
-from henkan.report.markup import duration, folded, section, table
 
 SPELLED = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
 """Names of validation scores as people write them."""

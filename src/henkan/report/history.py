@@ -26,8 +26,7 @@ from typing import Any
 
 from henkan.errors import FolderError, InputError
 from henkan.metrics.score import LengthBand, Score
-
-Point = tuple[float, float]
+from henkan.pages.charts import Point
 
 MAX_FILE = 1 << 30
 """Bytes of events.jsonl: some five million updates."""

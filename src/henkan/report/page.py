@@ -2,45 +2,28 @@
 
 from datetime import UTC, datetime
 from html import escape
-from importlib.resources import files
 
 from henkan.metrics.score import shown
-from henkan.report.charts import interval_bar
+from henkan.pages.charts import interval_bar
+from henkan.pages.document import document
+from henkan.pages.markup import duration, folded, section, table
 from henkan.report.curves import training_section
 from henkan.report.history import Run, number
-from henkan.report.markup import duration, folded, section, table
 
 
 def page(run: Run) -> str:
     """The whole HTML document."""
     sections = [_scores(run), training_section(run), _by_length(run), _samples(run), _data(run), _settings(run)]
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{escape(run.name)} – Henkan</title>
-<style>
-{(files("henkan.report") / "style.css").read_text(encoding="utf-8")}</style>
-</head>
-<body>
-<main>
-{_header(run)}
-{"".join(section for section in sections if section)}</main>
-</body>
-</html>
-"""
+    return document(run.name, _remarks(run), sections)
 
 
-def _header(run: Run) -> str:
+def _remarks(run: Run) -> list[str]:
     lines = [_outcome(run)]
     if run.resumes:
         lines.append(f"Resumed {'once' if run.resumes == 1 else f'{run.resumes} times'}.")
     if run.unreadable:
         lines.append(f"{run.unreadable} unreadable lines of events.jsonl are left out.")
-    told = "".join(f"<p>{escape(line)}</p>" for line in lines if line)
-    return f'<header><p class="mark">変換 HENKAN</p><h1>{escape(run.name)}</h1>{told}</header>'
+    return lines
 
 
 def _outcome(run: Run) -> str:

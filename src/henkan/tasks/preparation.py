@@ -154,6 +154,16 @@ def prepare(data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: 
     )
 
 
+def vocabulary_sizes(data: DataConfig, vocabulary: VocabularyConfig) -> tuple[int, int]:
+    """How many tokens source and target will have, learnt here from all training pairs.
+
+    A run learns from the pairs that are not held out for validation, where none are given; a vocabulary of words may
+    then be a little smaller.
+    """
+    source, target = _learn(vocabulary, _Normalised(data.training()))
+    return source.size, target.size
+
+
 def _build(data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: Callable[[str], None]) -> None:
     everything, given = _Normalised(data.training()), data.validation()
     training: Iterable[Pair] = everything

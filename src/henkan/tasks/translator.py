@@ -105,11 +105,11 @@ class Translator:
             state = self.stepper.start(tokens, len(sources), int(limits.max()) + 1)
             start = torch.full((len(sources), 1), START, device=self.device)
             prefix = Tokens(start, torch.ones_like(start, dtype=torch.bool))
-            if options.beam == 1:
+            if options.beam == 1 and not (scored and options.coverage):
                 penalty = options.penalty if scored else None
                 greedy = greedy_search(self.stepper, state, prefix, limits, penalty, align=align)
                 return [[best] for best in greedy]
-            return beam_search(self.stepper, state, prefix, limits, options, align=align)
+            return beam_search(self.stepper, state, prefix, limits, options, source_mask=tokens.mask, align=align)
 
     def _worded(self, source: list[int], hypotheses: list[Hypothesis]) -> list[Prediction]:
         texts = self.target_tokenizer.decode([hypothesis.tokens for hypothesis in hypotheses])

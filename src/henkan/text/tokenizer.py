@@ -78,6 +78,14 @@ class Tokenizer:
         library.no_truncation()
         library.no_padding()
 
+    def __eq__(self, other: object) -> bool:
+        """Whether every text gets the same ids from both."""
+        return isinstance(other, Tokenizer) and self._library.to_str() == other._library.to_str()
+
+    def __hash__(self) -> int:
+        """Equal vocabularies have equal numbers."""
+        return hash(tuple(self._pieces))
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, in normalisation form C, without START and END.
 

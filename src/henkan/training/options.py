@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from henkan.config import Config, Duration
+from henkan.objectives.feeding import Feeding, ScheduledSamplingConfig, TeacherForcing
 from henkan.training.optim import AdamWConfig, Optimiser
 from henkan.training.schedule import Schedule, TrapezoidSchedule
 
@@ -27,6 +28,7 @@ class TrainingConfig(Config):
     clip: Annotated[float, Field(gt=0.0)] | None = 1.0  # highest global norm of the gradient
     precision: Literal["auto", "bf16", "fp32"] = "auto"  # of forward and backward; masters are always float32
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    scheduled_sampling: ScheduledSamplingConfig | None = None  # the decoder reads words of its own now and then
 
     validate_every: Count | Literal["auto"] = "auto"  # updates; auto: about 15 times, at most 8 % of a budget
     validate_by: Annotated[str, Field(min_length=1)] = "loss"  # what chooses the best: loss, or a score of the task
@@ -51,3 +53,7 @@ class TrainingConfig(Config):
         if self.average == 1:
             raise ValueError("`average` 1 averages nothing: set 0, or at least 2")
         return self
+
+    def feeding(self) -> Feeding:
+        """What the decoder reads while it learns."""
+        return TeacherForcing() if self.scheduled_sampling is None else self.scheduled_sampling.build()

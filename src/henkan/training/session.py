@@ -89,7 +89,7 @@ class Session:
 
         device = distributed.local_device()
         self.precision = self._choose_precision(device)
-        self._learner = Learner(model, task.objective).to(device).train()
+        self._learner = Learner(model, task.objective, options.feeding()).to(device).train()
         place = partial(task.place, update.SPLIT)
         self.updater = Updater(self._learner, options, DTYPES[self.precision], device, place)
 

@@ -6,7 +6,7 @@ batch, several micro-batches and several ranks give the same gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from henkan.data.plan import Plan, share
 from henkan.errors import NonFiniteLoss
-from henkan.objectives.base import Learner
+from henkan.objectives.base import Learner, Objective
 from henkan.tensors import Batch
 from henkan.training import distributed
 from henkan.training.optim import FiniteWatch, FlatOptimiser, MasterWeights, MovingAverage
@@ -118,13 +118,13 @@ class Updater:
             NonFiniteLoss: on the processor; a GPU is asked in :meth:`check`. Weights are as before the bad update.
         """
         weights = self.learner.objective.weights(moment.update)
-        units = _total_units(weights, work.batches)
+        units = _total_units(self.learner.objective, weights, work.batches)
         scaled = {name: weight / max(units[name], 1) for name, weight in weights.items()}
         sums = torch.zeros(len(weights), device=self.device)
         for number, batch in enumerate(work.batches):
             if batch is not None:
                 with seeded(self._options.seed, moment.update, number, self.device):
-                    loss, found = self.learner(batch.to(self.device), scaled)
+                    loss, found = self.learner(batch.to(self.device), scaled, moment.update)
                     loss.backward()
                 self.weights.collect()
                 sums += torch.stack([found[name].float() for name in weights])
@@ -158,8 +158,9 @@ class Updater:
         self._unchecked.clear()
 
 
-def _total_units(weights: Mapping[str, float], batches: list[Batch | None]) -> dict[str, int]:
+def _total_units(objective: Objective, names: Collection[str], batches: list[Batch | None]) -> dict[str, int]:
     """Terms in each sum, over the micro-batches of all ranks; counted on the processor."""
-    own = [sum(batch.units[name] for batch in batches if batch is not None) for name in weights]
+    counted = [objective.units(batch) for batch in batches if batch is not None]
+    own = [sum(units[name] for units in counted) for name in names]
     counts = distributed.all_reduce_(torch.tensor(own, dtype=torch.int64))
-    return dict(zip(weights, counts.tolist(), strict=True))
+    return dict(zip(names, counts.tolist(), strict=True))

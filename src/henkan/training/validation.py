@@ -62,9 +62,10 @@ class Validator:
                 for index in self.plan.update(0, number)
             ]
             batch = self.task.collate(examples)
+            counted = self.task.objective.units(batch)
             _, found = learner(batch.to(self.device), weights)
             sums += torch.stack([found[name].double() for name in names])
-            units += torch.tensor([batch.units[name] for name in names], dtype=torch.float64)
+            units += torch.tensor([counted[name] for name in names], dtype=torch.float64)
         means = distributed.all_reduce_(sums).cpu() / distributed.all_reduce_(units).clamp_(min=1)
         return sum(weights[name] * float(mean) for name, mean in zip(names, means, strict=True))
 

@@ -17,6 +17,9 @@ from henkan.nn.rnn import RNNCell
 LoopedCell = LSTMCell | LayerNormLSTMCell | GRUCell | ResetAfterGRUCell | RNNCell
 """The cells that have a loop."""
 
+SplittingCell = LSTMCell | GRUCell | ResetAfterGRUCell | RNNCell
+"""Those whose share of an input made of two parts is the sum of the shares."""
+
 
 def make_loop(cell: LoopedCell, state: CellState, steps: int) -> Loop:
     """The loop of a cell, for a sequence of so many steps that starts from a state."""

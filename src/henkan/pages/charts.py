@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from henkan.report.history import Point
+Point = tuple[float, float]
+
+Tone = Literal["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]
+"""Colours by name; style.css has them for light and for dark."""
+
+TONES: tuple[Tone, ...] = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
 
 @dataclass(frozen=True)
@@ -19,16 +24,18 @@ class Series:
     """One curve.
 
     Attributes:
-        label: for the legend.
+        label: for the legend, which names curves of one label once.
         points: (x, y) in order of x.
-        tone: colour, ``first`` for training and ``second`` for validation everywhere on the page.
+        tone: colour; in a run's report ``first`` is training and ``second`` validation everywhere.
         dots: mark every point (few, each of its own meaning) and tell its numbers on hovering.
+        dashed: a broken line.
     """
 
     label: str
     points: Sequence[Point]
-    tone: Literal["first", "second"] = "first"
+    tone: Tone = "first"
     dots: bool = False
+    dashed: bool = False
 
 
 def line_chart(
@@ -37,6 +44,8 @@ def line_chart(
     series: Sequence[Series],
     *,
     last: float,
+    across: str = "update",
+    logarithmic: bool = False,
     floor: float | None = None,
     ceiling: float | None = None,
     best: Point | None = None,
@@ -46,28 +55,32 @@ def line_chart(
 
     Args:
         title, unit: of the vertical axis.
-        series: at least one with a point.
+        series: at least one with a point; on a logarithmic axis every y is above zero.
         last: right end of the horizontal axis, the same for all charts of a page.
+        across: what the horizontal axis counts.
+        logarithmic: the vertical axis counts powers of ten.
         floor: bottom of the vertical axis, if lower than the lowest point.
         ceiling: top of the vertical axis; what lies above runs out of the picture.
         best: a point to ring.
         note: one sentence under the picture.
     """
+    height = math.log10 if logarithmic else float
     points = [point for line in series for point in line.points]
     lowest = min(y for _, y in points)
     lowest = lowest if floor is None else min(floor, lowest)
     highest = max(y for _, y in points) if ceiling is None else max(ceiling, lowest)
-    rows = ticks(lowest, highest)
-    bottom, top = rows[0], rows[-1]
+    rows = decades(lowest, highest) if logarithmic else ticks(lowest, highest)
+    bottom, top = height(rows[0]), height(rows[-1])
     columns = [x for x in ticks(0, last, about=5) if x <= last]
     up = top - bottom
 
     def place(point: Point) -> str:
-        return f"{100 * point[0] / last:.2f} {100 * (top - point[1]) / up:.2f}"
+        return f"{100 * point[0] / last:.2f} {100 * (top - height(point[1])) / up:.2f}"
 
-    grid = "".join(f"M0 {100 * (top - y) / up:.2f}H100" for y in rows)
+    grid = "".join(f"M0 {100 * (top - height(y)) / up:.2f}H100" for y in rows)
     curves = [
-        f'<path class="line {line.tone}" d="M{"L".join(place(point) for point in line.points)}"/>'
+        f'<path class="line {line.tone}{" dashed" if line.dashed else ""}" '
+        f'd="M{"L".join(place(point) for point in line.points)}"/>'
         for line in series
         if len(line.points) > 1
     ]
@@ -75,18 +88,25 @@ def line_chart(
     drawing = [f'<path class="grid" d="{grid}"/><svg width="100" height="100">{"".join(curves)}</svg>']
     for line in series:
         if line.dots or len(line.points) == 1:
-            drawing += [_dot(f"dot {line.tone}", place(point), f"{line.label}, {told(point)}") for point in line.points]
+            inside = [point for point in line.points if height(point[1]) <= top]
+            told_points = [(place(point), f"{line.label}, {told(point, across)}") for point in inside]
+            drawing += [_dot(f"dot {line.tone}", where, title) for where, title in told_points]
     if best is not None:
         drawing.append(_dot("ring", place(best), ""))
-        drawing.append(_dot("dot second", place(best), f"best: {told(best)}"))
-    labels = [f'<span class="y" style="bottom:{100 * (y - bottom) / up:.2f}%">{compact(y)}</span>' for y in rows]
+        drawing.append(_dot("dot second", place(best), f"best: {told(best, across)}"))
+    named = power if logarithmic else compact
+    labels = [f'<span class="y" style="bottom:{100 * (height(y) - bottom) / up:.2f}%">{named(y)}</span>' for y in rows]
     labels += [f'<span class="x" style="left:{100 * x / last:.2f}%">{compact(x)}</span>' for x in columns]
-    legend = "".join(f'<span class="key {line.tone}">{escape(line.label)}</span>' for line in series if len(series) > 1)
+    named_once = {line.label: line for line in series}.values() if len(series) > 1 else ()
+    keys = "".join(
+        f'<span class="key {line.tone}{" dashed" if line.dashed else ""}">{escape(line.label)}</span>'
+        for line in named_once
+    )
     return (
         f'<figure class="chart"><figcaption><b>{escape(title)}</b> <span class="unit">{escape(unit)}</span>'
-        f'<span class="legend">{legend}</span></figcaption><div class="plot">'
-        f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{escape(title)} by update">'
-        f"{''.join(drawing)}</svg>{''.join(labels)}</div>"
+        f'<span class="legend">{keys}</span></figcaption><div class="plot">'
+        f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(title)} by {escape(across)}">{"".join(drawing)}</svg>{"".join(labels)}</div>'
         f"{f'<p class=note>{escape(note)}</p>' if note else ''}</figure>"
     )
 
@@ -109,10 +129,18 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
         margin = abs(low) / 10 or 1.0
         low, high = low - margin, high + margin
     rough = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * unit for factor in (1, 2, 2.5, 5, 10) if factor * unit >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(place * step, 12) for place in range(first, last + 1)]
+
+
+def decades(low: float, high: float, about: int = 5) -> list[float]:
+    """Powers of ten at equal ratios, the first at or below ``low`` and the last at or above ``high``; both above 0."""
+    first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+    last = max(last, first + 1)
+    step = -(-(last - first) // about)
+    return [10.0**exponent for exponent in range(last - step * -(-(last - first) // step), last + 1, step)]
 
 
 def compact(value: float) -> str:
@@ -123,9 +151,18 @@ def compact(value: float) -> str:
     return f"{value:.0e}" if 0 < abs(value) < 1e-4 else f"{value:g}"
 
 
-def told(point: Point) -> str:
+def power(value: float) -> str:
+    """A power of ten for an axis: ``10⁻⁴``; ``1`` and ``10`` as they are."""
+    exponent = round(math.log10(value))
+    if exponent in (0, 1):
+        return f"{value:g}"
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def told(point: Point, across: str) -> str:
     """A point in words."""
-    return f"{point[1]:.4g} at update {point[0]:,.0f}"
+    where = f"{point[0]:,.0f}" if point[0] >= 100 or point[0] == round(point[0]) else f"{point[0]:.3g}"
+    return f"{point[1]:.4g} at {across} {where}"
 
 
 def thinned(points: Sequence[Point], most: int = 300) -> tuple[list[Point], int]:
