@@ -1,6 +1,5 @@
 """The page of a run, read back with an HTML parser: every number on it is one of the run folder's files."""
 
-import itertools
 import json
 import math
 import re
@@ -11,7 +10,7 @@ import pytest
 
 from henkan.errors import FolderError, StorageError
 from henkan.metrics import Score
-from henkan.pages.charts import Series, compact, line_chart, thinned, ticks
+from henkan.pages.charts import Series, line_chart
 from henkan.report import write_report
 
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:[kMG]|e-?\d+)?")
@@ -258,30 +257,6 @@ def test_a_failed_write_leaves_the_earlier_page(run, monkeypatch):
         write_report(run)
     assert (run / "report.html").read_bytes() == before
     assert not list(run.glob(".*")), "a temporary file is left"
-
-
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (1.83, 10.4), (0, 0.002), (8432, 9431), (5, 5), (0, 0), (-3, 2)])
-def test_ticks_enclose_the_data_in_round_steps(low, high):
-    found = ticks(low, high)
-    assert found[0] <= low <= high <= found[-1]
-    assert 2 <= len(found) <= 8
-    steps = {round(after - before, 9) for before, after in itertools.pairwise(found)}
-    assert len(steps) == 1
-    assert f"{steps.pop():.6e}"[:3] in {"1.0", "2.0", "2.5", "5.0"}
-
-
-def test_numbers_on_axes_are_short():
-    assert [compact(x) for x in (0, 0.0005, 0.00002, 2.5, 950, 1000, 12500, 3e6)] == [
-        "0", "0.0005", "2e-05", "2.5", "950", "1k", "12.5k", "3M",
-    ]  # fmt: skip
-
-
-def test_thinning_keeps_the_mean():
-    points = [(float(x), float(x * x)) for x in range(1200)]
-    few, group = thinned(points, most=300)
-    assert (len(few), group) == (300, 4)
-    assert sum(y for _, y in few) / 300 == pytest.approx(sum(y for _, y in points) / 1200)
-    assert thinned(points[:300], most=300) == (points[:300], 1)
 
 
 def test_what_is_above_the_ceiling_runs_out_of_the_picture():

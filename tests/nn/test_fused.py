@@ -17,6 +17,7 @@ from henkan.nn.attentive import (
     step_then_attend_plain,
 )
 from henkan.nn.cells import (
+    FirstLSTMCell,
     GRUCell,
     LayerNormLSTMCell,
     LSTMCell,
@@ -46,10 +47,16 @@ SPLITTING = {
         for peephole in (False, True)
     },
 }
+SPLITTING |= {
+    "lstm-1997, squashed as published": lambda inputs: FirstLSTMCell(inputs, SIZE, True, False),
+    "lstm-1997, as published": lambda inputs: FirstLSTMCell(inputs, SIZE, True, True),
+    "lstm-1997, cut": lambda inputs: FirstLSTMCell(inputs, SIZE, False, True),
+}
 CELLS = SPLITTING | {
     "lstm, layer norm": lambda inputs: LayerNormLSTMCell(inputs, SIZE),
     "min-gru": lambda inputs: MinimalGRUCell(inputs, SIZE),
 }
+ATTENDING = ["rnn", "gru", "gru, reset after", "lstm, gate", "lstm, none, peephole", "lstm-1997, as published"]
 SCORERS = {
     "dot": DotScores,
     "general": lambda: GeneralScores(SIZE, SIZE),
@@ -181,7 +188,9 @@ def attending(scorer: str, kind: str, dtype: torch.dtype, layers: int):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("kind", ["rnn", "gru", "gru, reset after", "lstm, gate", "lstm, none, peephole"])
+@pytest.mark.parametrize(
+    "kind", ["rnn", "gru", "gru, reset after", "lstm, gate", "lstm, none, peephole", "lstm-1997, as published"]
+)
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_attention_inside(scorer, kind, dtype):
     mask, attend, feed = attending(scorer, kind, dtype, layers=2)
@@ -247,7 +256,7 @@ def test_second_derivatives_are_refused():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("kind", [kind for kind in SPLITTING if kind != "lstm, gate"])
+@pytest.mark.parametrize("kind", [kind for kind in SPLITTING if kind != "lstm, gate" and "1997" not in kind])
 def test_native_loops_and_their_plain_twins(kind, dtype, monkeypatch):
     """The C++ loops against torch's, where there is a compiler; large enough for several threads."""
     if native.library() is None:

@@ -84,7 +84,7 @@ def pooled(memory: Memory) -> np.ndarray:
     else:
         real = memory.mask[..., None].to(memory.states.dtype)
         states = [(memory.states * real).sum(1) / real.sum(1)]
-    return torch.cat([state.double() for state in states], 1).cpu().numpy()
+    return torch.cat([state.detach().double() for state in states], 1).cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 150
+LARGEST = 24.0
+"""Inches of a side, at most."""
 INK, SOFT, RULE = "#23262b", "#666b75", "#e6e3db"
 
 
@@ -142,11 +144,15 @@ def alignment_picture(path: Path, alignment: Alignment, title: str) -> str:
     rows, columns = alignment.weights.shape
     across = 0.32 * columns + 0.1 * max(map(len, alignment.target)) + 1
     down = 0.28 * rows + 0.1 * max(map(len, alignment.source)) + 0.8
-    with _Picture(path, min(40.0, max(3.5, across)), min(40.0, down), alignment.source + alignment.target) as picture:
+    letters = 10 * min(1.0, LARGEST / across, LARGEST / down)  # as much smaller as the squares are
+    width, height = min(LARGEST, max(3.5, across)), min(LARGEST, down)
+    with _Picture(path, width, height, alignment.source + alignment.target) as picture:
         axes = picture.figure.subplots()
         axes.imshow(alignment.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        axes.set_xticks(range(columns), alignment.source, rotation=55, ha="left", rotation_mode="anchor", fontsize=10)
-        axes.set_yticks(range(rows), alignment.target, fontsize=10)
+        axes.set_xticks(
+            range(columns), alignment.source, rotation=55, ha="left", rotation_mode="anchor", fontsize=letters
+        )
+        axes.set_yticks(range(rows), alignment.target, fontsize=letters)
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         axes.set_xticks(np.arange(columns - 1) + 0.5, minor=True)

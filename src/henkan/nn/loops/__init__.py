@@ -6,18 +6,19 @@ from torch import Tensor
 
 from henkan.nn.cell import CellState
 from henkan.nn.gru import GRUCell, ResetAfterGRUCell
+from henkan.nn.loops.first import FirstLSTMLoop
 from henkan.nn.loops.gru import GRULoop, ResetAfterGRULoop
 from henkan.nn.loops.loop import Loop
 from henkan.nn.loops.lstm import LSTMLoop
 from henkan.nn.loops.normed import LayerNormLSTMLoop
 from henkan.nn.loops.rnn import RNNLoop
-from henkan.nn.lstm import LayerNormLSTMCell, LSTMCell
+from henkan.nn.lstm import FirstLSTMCell, LayerNormLSTMCell, LSTMCell
 from henkan.nn.rnn import RNNCell
 
-LoopedCell = LSTMCell | LayerNormLSTMCell | GRUCell | ResetAfterGRUCell | RNNCell
+LoopedCell = LSTMCell | FirstLSTMCell | LayerNormLSTMCell | GRUCell | ResetAfterGRUCell | RNNCell
 """The cells that have a loop."""
 
-SplittingCell = LSTMCell | GRUCell | ResetAfterGRUCell | RNNCell
+SplittingCell = LSTMCell | FirstLSTMCell | GRUCell | ResetAfterGRUCell | RNNCell
 """Those whose share of an input made of two parts is the sum of the shares."""
 
 
@@ -26,6 +27,8 @@ def make_loop(cell: LoopedCell, state: CellState, steps: int) -> Loop:
     match cell:
         case LSTMCell():
             return LSTMLoop(cell, state, steps)
+        case FirstLSTMCell():
+            return FirstLSTMLoop(cell, state, steps)
         case LayerNormLSTMCell():
             return LayerNormLSTMLoop(cell, state, steps)
         case GRUCell():
