@@ -83,7 +83,7 @@ def replace_file(folder: Path, name: str, text: str) -> None:
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
-    """Write small files, all or none of them; earlier ones are replaced.
+    """Write small files, all or none of them, and the folders they lie in; earlier ones are replaced.
 
     Raises:
         StorageError: that is not possible; earlier ones are intact.
@@ -91,6 +91,7 @@ def write_texts(texts: Mapping[Path, str]) -> None:
     partials = {path: path.with_name(f".{path.name}.partial") for path in texts}
     try:
         for path, partial in partials.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(texts[path].encode())
             _flush(partial)
         for path, partial in partials.items():

@@ -6,7 +6,7 @@ import torch
 
 import zoo
 from henkan.errors import DataError
-from henkan.inspection.embeddings import FIGURE_2, neighbours, pooled, principal_plane, read_groups, sentence_vectors
+from henkan.inspection.embeddings import PARAPHRASES, neighbours, pooled, principal_plane, read_groups, sentence_vectors
 from henkan.text.tokenizer import TokenizerConfig, learn
 from henkan.tree import leaves
 
@@ -92,5 +92,5 @@ def test_groups_are_read_line_by_line(tmp_path):
 
 
 def test_the_figure_has_four_groups_of_three():
-    groups = [group for group, _ in FIGURE_2]
+    groups = [group for group, _ in PARAPHRASES]
     assert {groups.count(group) for group in groups} == {3}

@@ -1,6 +1,7 @@
 """The tasks are what the papers say, and a network that remembers can solve them."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from henkan.errors import ConfigError
 from henkan.inspection.cells import CELLS, build_cell
 from henkan.inspection.long_range import Adding, Copying, LongRangeNetwork
+from henkan.nn.cells import CellConfig
 
 
 def generator(seed: int = 3) -> torch.Generator:
@@ -68,6 +70,11 @@ def test_every_cell_answers_every_task(name):
         assert losses.shape == (5,)
         losses.sum().backward()
         assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_every_kind_of_cell_has_a_name():
+    kinds = {config.model_fields["kind"].default for config in get_args(get_args(CellConfig)[0])}
+    assert kinds == {settings["kind"] for settings in CELLS.values()}
 
 
 def test_too_short_tasks_and_unknown_cells_are_refused():

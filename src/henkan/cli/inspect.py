@@ -90,19 +90,20 @@ def embeddings(
         Path | None,
         typer.Option(
             help="group<TAB>sentence on each line, such as paraphrases, active and passive; .gz too.",
-            show_default="the English phrases of Sutskever et al. (2014), figure 2",
+            show_default="English sentences, active and passive",
         ),
     ] = None,
     output: OUTPUT = Path("inspection"),
 ) -> None:
     """Sentences as points: what the encoder makes of them, on the plane of their largest variance."""
-    from henkan.inspection.embeddings import FIGURE_2, neighbours, principal_plane, read_groups, sentence_vectors
+    from henkan.cli.subjects import run_name
+    from henkan.inspection.embeddings import PARAPHRASES, neighbours, principal_plane, read_groups, sentence_vectors
     from henkan.inspection.page import map_json, map_page
     from henkan.inspection.pictures import check_matplotlib, map_picture
     from henkan.model import load
 
     check_matplotlib()
-    rows = list(FIGURE_2) if groups is None else read_groups(groups)
+    rows = list(PARAPHRASES) if groups is None else read_groups(groups)
     _make(output)
     loaded = load(model)
     labels, sentences = [group for group, _ in rows], [sentence for _, sentence in rows]
@@ -117,11 +118,11 @@ def embeddings(
             f"nearest neighbour of the same group: {near.same:.0%} (by chance {near.chance:.0%}); "
             f"distance within groups {near.ratio:.2f} of that between"
         )
-    missing = map_picture(output / "embeddings.png", plane, labels, sentences, _name(model))
+    missing = map_picture(output / "embeddings.png", plane, labels, sentences, run_name(model))
     page = map_page(
-        f"Sentences in {_name(model)}", [f"{line[0].upper()}{line[1:]}." for line in told], plane, labels, sentences
+        f"Sentences in {run_name(model)}", [f"{line[0].upper()}{line[1:]}." for line in told], plane, labels, sentences
     )
-    _write(output, "embeddings", page, map_json(plane, near, labels, sentences, {"model": _name(model)}))
+    _write(output, "embeddings", page, map_json(plane, near, labels, sentences, {"model": run_name(model)}))
     for line in told:
         typer.echo(line)
     _tell([output / "embeddings.png"], output, "embeddings", missing)
@@ -148,6 +149,7 @@ def attention(
     output: OUTPUT = Path("inspection"),
 ) -> None:
     """Alignment pictures: where the model looked while it produced each word."""
+    from henkan.cli.subjects import run_name
     from henkan.inspection.attention import View, align, describe
     from henkan.inspection.page import attention_json, attention_page
     from henkan.inspection.pictures import alignment_picture, check_matplotlib
@@ -174,11 +176,11 @@ def attention(
     for number, alignment in enumerate(alignments, start=1):
         name = f"attention-{number:0{digits}}.png" if len(alignments) > 1 else "attention.png"
         pictures.append(output / name)
-        missing += alignment_picture(pictures[-1], alignment, f"{_name(model)}: {about}")
+        missing += alignment_picture(pictures[-1], alignment, f"{run_name(model)}: {about}")
     whose = "the model's own targets" if targets is None else "given targets"
     remarks = [f"{about[0].upper()}{about[1:]}; {whose}."]
-    facts = {"model": _name(model), "weights": about, "targets": whose}
-    page = attention_page(f"Attention of {_name(model)}", remarks, alignments)
+    facts = {"model": run_name(model), "weights": about, "targets": whose}
+    page = attention_page(f"Attention of {run_name(model)}", remarks, alignments)
     _write(output, "attention", page, attention_json(alignments, facts))
     _tell(pictures, output, "attention", missing)
 
@@ -257,9 +259,3 @@ def _tell(pictures: Sequence[Path], folder: Path, name: str, missing: str) -> No
         shown = "".join(sorted(set(missing)))[:40]
         typer.echo(f"no installed font has {shown}: they are boxes in the PNG; the page shows them right", err=True)
     typer.echo(f"written: {', '.join(map(str, [*pictures, folder / f'{name}.html', folder / f'{name}.json']))}")
-
-
-def _name(model: Path) -> str:
-    """What to call a model: its run's name rather than ``model``."""
-    place = model.resolve()
-    return place.parent.name if place.name == "model" else place.name

@@ -122,12 +122,12 @@ def on_pairs(names: Sequence[str], pairs: Path, rows: int, batches: int, clip: f
     subjects = []
     for name in names:
         model = _model(name, pairs, seed)
-        network = copy.deepcopy(model.network).double().eval()
+        network = model.network.double().eval()
         watched = watch(_encoder(network))
         if not watched:
             raise ConfigError(f"{name} has no recurrent encoder: nothing goes back through time")
         works = _works(network, model, texts[: rows * batches], rows)
-        subjects.append(Subject(_label(name), *measure(network, watched, works, clip)))
+        subjects.append(Subject(run_name(Path(name)), *measure(network, watched, works, clip)))
     return subjects
 
 
@@ -136,10 +136,10 @@ def _encoder(network: EncoderDecoder) -> nn.Module:
     return network.encoder
 
 
-def _label(name: str) -> str:
-    """A run's name rather than that of the folder ``model`` in it."""
-    path = Path(name)
-    return path.resolve().parent.name if path.name == "model" else path.name
+def run_name(model: Path) -> str:
+    """What to call a model: its run's name rather than that of the folder ``model`` in it."""
+    place = model.resolve() if model.exists() else model
+    return place.parent.name if place.name == "model" else place.name
 
 
 def _model(name: str, pairs: Path, seed: int) -> Model:

@@ -18,21 +18,21 @@ from henkan.text.normalise import normalise
 from henkan.text.tokenizer import Tokenizer
 from henkan.tree import leaves, map_leaves
 
-FIGURE_2 = (
-    ("Mary to John", "Mary admires John"),
-    ("Mary to John", "Mary is in love with John"),
-    ("Mary to John", "Mary respects John"),
-    ("John to Mary", "John admires Mary"),
-    ("John to Mary", "John is in love with Mary"),
-    ("John to Mary", "John respects Mary"),
-    ("she gave me", "I was given a card by her in the garden"),
-    ("she gave me", "In the garden , she gave me a card"),
-    ("she gave me", "She gave me a card in the garden"),
-    ("I gave her", "She was given a card by me in the garden"),
-    ("I gave her", "In the garden , I gave her a card"),
-    ("I gave her", "I gave her a card in the garden"),
+PARAPHRASES = (
+    ("the dog, the boy", "The dog follows the boy ."),
+    ("the dog, the boy", "The boy is followed by the dog ."),
+    ("the dog, the boy", "It is the boy that the dog follows ."),
+    ("the boy, the dog", "The boy follows the dog ."),
+    ("the boy, the dog", "The dog is followed by the boy ."),
+    ("the boy, the dog", "It is the dog that the boy follows ."),
+    ("woman to man", "At the market , a woman hands a man a basket ."),
+    ("woman to man", "A man is handed a basket by a woman at the market ."),
+    ("woman to man", "A woman hands a basket to a man at the market ."),
+    ("man to woman", "At the market , a man hands a woman a basket ."),
+    ("man to woman", "A woman is handed a basket by a man at the market ."),
+    ("man to woman", "A man hands a basket to a woman at the market ."),
 )
-"""The phrases of the figure, grouped by who does what to whom."""
+"""Who does what to whom, each in three ways, active and passive; what figure 2 of the paper asks, in other words."""
 
 
 def read_groups(path: Path) -> list[tuple[str, str]]:

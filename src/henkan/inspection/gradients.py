@@ -46,9 +46,9 @@ class Watched(nn.Module):
         """As the cell."""
         return self.cell.project(inputs, first)
 
-    def advance(self, projected: Tensor, state: CellState) -> CellState:
+    def advance(self, projected: Tensor, state: CellState, seen: Tensor | None = None) -> CellState:
         """As the cell; the gradients of what it returns are kept."""
-        after = self.cell.advance(projected, state)
+        after = self.cell.advance(projected, state, seen)
         for part in after:
             part.retain_grad()
         self.states.append(after)

@@ -68,7 +68,8 @@ def gradients_picture(path: Path, subjects: Sequence[Subject], clip: float, acro
             both = curves(subjects, kind, clipped=False) + curves(subjects, kind, clipped=True)
             marks = decades(min(min(curve.ys) for curve in both), max(max(curve.ys) for curve in both))
             pair[0].set_yticks(marks)
-            pair[0].set_ylim(marks[0], marks[-1])
+            margin = (marks[-1] / marks[0]) ** 0.03  # a line on the lowest mark stays whole
+            pair[0].set_ylim(marks[0] / margin, marks[-1] * margin)
         _legend(picture.figure, names)
     return picture.missing
 
