@@ -90,6 +90,7 @@ _AROUND: dict[str, dict[str, Any]] = {
     "bahdanau": {"kind": "bahdanau", "maxout": 6},
 }
 _ATTENTIONS: dict[str, dict[str, Any]] = {
+    "gated": {"kind": "soft", "gate": True},
     "coverage": {"kind": "coverage"},
     "local-m": {"kind": "local", "centre": "monotonic", "window": 1},
     "local-p": {"kind": "local", "centre": "predictive", "window": 2},
@@ -153,6 +154,10 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "stack, mean of directions, variational dropout": _recurrent(
         {"cell": _cell("lstm"), "bidirectional": "all", "merge": "mean", "variational": True},
         {"kind": "recurrent", "cell": _cell("lstm"), "variational": True, "zoneout": 0.1},
+    ),
+    "stack, gru, variational dropout, zoneout": _recurrent(
+        {"cell": _cell("gru"), "layers": 2, "variational": True},
+        {"kind": "recurrent", "cell": _cell("gru"), "layers": 2, "variational": True, "zoneout": 0.1},
     ),
     "stack, projected start": _recurrent(
         _BOTH_WAYS, {"kind": "recurrent", "cell": _cell("rnn", 5), "bridge": {"kind": "projected"}, "variational": True}

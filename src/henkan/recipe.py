@@ -70,6 +70,16 @@ class RunConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _masks_last_a_sentence(self) -> Self:
+        decoder = self.model.decoder
+        if self.training.scheduled_sampling and decoder.kind == "recurrent" and decoder.variational:
+            raise ValueError(
+                "training.scheduled_sampling reads word by word, and a mask of model.decoder.variational would change "
+                "with every word; set one of them to null or false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _chooser_is_known(self) -> Self:
         known = ("loss", *get_args(ScoreName))
         if self.training.validate_by not in known:

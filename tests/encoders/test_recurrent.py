@@ -128,6 +128,11 @@ def test_what_is_asked_for_is_there():
         assert type(layer.through) is MaskedRun and type(layer.dropout) is VariationalDropout
 
 
+def test_a_cell_without_recurrent_products_scans_on():
+    built = encoder("min-gru", dropout=0.3, variational=True)
+    assert built.layers[0].through is run and type(built.layers[0].dropout) is VariationalDropout
+
+
 def test_true_and_false_are_said_of_all_layers():
     assert config(bidirectional=True) == config(bidirectional="all")
     assert config(bidirectional=False) == config(bidirectional="none") == config()
@@ -145,7 +150,6 @@ REFUSED = {
         "bidirectional": "first",
         "residual_from": 2,
     },
-    "variational: true would wipe the memory of a gru, which is its output": {"cell": "gru", "variational": True},
     "Input should be 'none', 'all' or 'first'": {"bidirectional": "last"},
 }
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from henkan.nn.attention import SoftAttention
+from henkan.nn.attention import AttentionConfig, GatedAttention, SoftAttention
 from henkan.nn.scores import AdditiveScores, ConcatScores, DotScores, GeneralScores
 from henkan.tensors import Memory
 
@@ -85,3 +86,35 @@ def test_one_position_is_returned_as_it_is():
     contexts, weights = look(part, torch.randn(2, 3, WIDTH, dtype=torch.float64), source)
     assert torch.equal(contexts, source.states.expand(2, 3, WIDTH))
     assert torch.equal(weights, torch.ones(2, 3, 1, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_gate(beams):
+    """Xu et al. (2015), section 4.2.1: beta = s(v . query + b), one number for the whole context; weights stay."""
+    inside, source = attention(AdditiveScores(WIDTH, WIDTH, 6)), memory()
+    part = GatedAttention(inside, WIDTH).double()
+    nn.init.normal_(part.gate.bias)
+    queries = torch.randn(SOURCES * beams, 2, WIDTH, dtype=torch.float64)
+    contexts, weights = look(part, queries, source)
+    plain, expected = look(inside, queries, source)
+    assert torch.equal(weights, expected)
+    v, b = part.gate.weight[0].detach().numpy(), part.gate.bias.item()
+    for row, step in np.ndindex(SOURCES * beams, 2):
+        beta = 1 / (1 + np.exp(-(v @ queries[row, step].numpy() + b)))
+        np.testing.assert_allclose(contexts[row, step].detach(), beta * plain[row, step].detach().numpy(), rtol=1e-12)
+
+
+def test_gradients_of_the_gate():
+    part, mask = GatedAttention(attention(DotScores()), WIDTH).double(), memory().mask
+    queries = torch.randn(SOURCES, 2, WIDTH, dtype=torch.float64, requires_grad=True)
+    states = torch.randn(SOURCES, PLACES, WIDTH, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda q, s, *_: look(part, q, Memory(s, mask)), (queries, states, *part.parameters())
+    )
+
+
+def test_settings():
+    soft = {"kind": "soft", "scores": {"kind": "dot"}}
+    adapter = TypeAdapter(AttentionConfig)
+    assert type(adapter.validate_python(soft).build(4, 4)) is SoftAttention
+    assert type(adapter.validate_python(soft | {"gate": True}).build(4, 4)) is GatedAttention

@@ -1,100 +1,15 @@
-"""The hand-written recurrences against their plain paths: values and every gradient, on random shapes and masks."""
+"""Hand-written layers against their plain path: values and every gradient, on random shapes and masks."""
 
 import copy
-from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from henkan import native
-from henkan.nn.attended import Attended
-from henkan.nn.attention import SoftAttention
-from henkan.nn.attentive import (
-    attend_then_step,
-    attend_then_step_plain,
-    step_then_attend,
-    step_then_attend_plain,
-)
-from henkan.nn.cells import (
-    FirstLSTMCell,
-    GRUCell,
-    LayerNormLSTMCell,
-    LSTMCell,
-    MinimalGRUCell,
-    ResetAfterGRUCell,
-    RNNCell,
-)
-from henkan.nn.dropout import Dropout
+from henkan.nn.cells import GRUCell, LSTMCell
 from henkan.nn.fused import plain_path, run_fused
-from henkan.nn.readout import AttentionalVector
 from henkan.nn.recurrent import run, run_plain
-from henkan.nn.scores import AdditiveScores, ConcatScores, DotScores, GeneralScores
-from henkan.tensors import Memory
-
-ROWS, STEPS, PLACES, INPUTS, SIZE = 4, 6, 7, 5, 8
-
-SPLITTING = {
-    "rnn": lambda inputs: RNNCell(inputs, SIZE),
-    "rnn, relu": lambda inputs: RNNCell(inputs, SIZE, "relu"),
-    "gru": lambda inputs: GRUCell(inputs, SIZE),
-    "gru, reset after": lambda inputs: ResetAfterGRUCell(inputs, SIZE),
-    **{
-        f"lstm, {forgetting}{', peephole' if peephole else ''}": (
-            lambda inputs, forgetting=forgetting, peephole=peephole: LSTMCell(inputs, SIZE, forgetting, peephole)
-        )
-        for forgetting in ("gate", "coupled", "none")
-        for peephole in (False, True)
-    },
-}
-SPLITTING |= {
-    "lstm-1997, squashed as published": lambda inputs: FirstLSTMCell(inputs, SIZE, True, False),
-    "lstm-1997, as published": lambda inputs: FirstLSTMCell(inputs, SIZE, True, True),
-    "lstm-1997, cut": lambda inputs: FirstLSTMCell(inputs, SIZE, False, True),
-}
-CELLS = SPLITTING | {
-    "lstm, layer norm": lambda inputs: LayerNormLSTMCell(inputs, SIZE),
-    "min-gru": lambda inputs: MinimalGRUCell(inputs, SIZE),
-}
-ATTENDING = ["rnn", "gru", "gru, reset after", "lstm, gate", "lstm, none, peephole", "lstm-1997, as published"]
-SCORERS = {
-    "dot": DotScores,
-    "general": lambda: GeneralScores(SIZE, SIZE),
-    "additive": lambda: AdditiveScores(SIZE, SIZE, 6),
-    "concat": lambda: ConcatScores(SIZE, SIZE, 6),
-}
-TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
-
-
-def drawn(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Every parameter large and random, biases and scales too."""
-    for parameter in module.to(dtype).parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module
-
-
-def masks(lengths: Sequence[int], columns: int) -> Tensor:
-    return torch.arange(columns) < torch.tensor(lengths)[:, None]
-
-
-def results(
-    forward: Callable[..., Sequence[Tensor]], mask: Tensor, leaves: Sequence[Tensor], parameters: Sequence[Tensor]
-) -> list[Tensor]:
-    """Outputs where real, and the gradients of leaves and parameters under one fixed random weighting."""
-    copies = [leaf.clone().requires_grad_() for leaf in leaves]
-    for parameter in parameters:
-        parameter.grad = None
-    outputs = [out * mask[..., None] if out.dim() == 3 else out for out in forward(*copies)]
-    generator = torch.Generator().manual_seed(1)
-    weights = [torch.randn(out.shape, generator=generator).bfloat16().to(out.dtype) for out in outputs]
-    sum((out * weight).sum() for out, weight in zip(outputs, weights, strict=True)).backward()
-    return [*outputs, *(leaf.grad for leaf in copies), *(parameter.grad for parameter in parameters)]
-
-
-def agree(found: Sequence[Tensor], expected: Sequence[Tensor], tolerance: float) -> None:
-    for place, (ours, plain) in enumerate(zip(found, expected, strict=True)):
-        error = (ours - plain).norm() / (plain.norm() + 1e-9)
-        assert error < tolerance, f"tensor {place} of {len(found)} is off by {error:.2e} of its norm"
+from recurrences import CELLS, INPUTS, ROWS, SIZE, SPLITTING, STEPS, TOLERANCE, agree, drawn, masks, results
 
 
 def layer(kind: str, dtype: torch.dtype, leading: bool):
@@ -149,82 +64,28 @@ def test_gradients_in_bf16_are_no_further_from_float64(kind):
     assert errors[run_fused] < 1.1 * errors[run_plain], errors
 
 
-def attending(scorer: str, kind: str, dtype: torch.dtype, layers: int):
-    """Both recurrences with attention inside, plain and as they are chosen."""
-    attention = SoftAttention(drawn(SCORERS[scorer](), dtype))
-    cells = [
-        drawn(SPLITTING[kind](INPUTS + SIZE), dtype),
-        *(drawn(SPLITTING[kind](SIZE), dtype) for _ in range(layers - 1)),
-    ]
-    attentional = drawn(AttentionalVector(SIZE, SIZE), dtype)
-    mask, source_mask = masks([6, 3, 1, 5], STEPS), masks([2, 7, 4, 1], PLACES)
-    parts = len(cells[0].start(1))
-    shapes = [(ROWS, PLACES, SIZE), (ROWS, STEPS, INPUTS), (ROWS, SIZE), *[(ROWS, SIZE)] * (parts * layers)]
-    leaves = [torch.randn(shape).to(dtype) for shape in shapes]
-
-    def source(states: Tensor) -> Attended:
-        return attention.project(Memory(states, source_mask))
-
-    def attend(path):
-        def forward(states, embedded, _, *state):
-            found = path(cells[0], attention, embedded, mask, source(states), state[:parts], ())
-            return [found.outputs, found.contexts, found.extras["attention"], *found.state]
-
-        chosen = [*leaves[:2], leaves[2], *leaves[3 : 3 + parts]]
-        return forward, chosen, [*attention.parameters(), *cells[0].parameters()]
-
-    def feed(path):
-        def forward(states, embedded, fed, *state):
-            split = tuple(tuple(state[parts * height : parts * (height + 1)]) for height in range(layers))
-            given = (cells, attention, attentional, Dropout(0.0), embedded, mask, source(states), split, fed, ())
-            found = path(*given)
-            flat = [part for of_layer in found.states for part in of_layer]
-            return [found.outputs, found.extras["attention"], found.fed, *flat]
-
-        parameters = [*attention.parameters(), *attentional.parameters()]
-        return forward, leaves, parameters + [p for cell in cells for p in cell.parameters()]
-
-    return mask, attend, feed
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize(
-    "kind", ["rnn", "gru", "gru, reset after", "lstm, gate", "lstm, none, peephole", "lstm-1997, as published"]
-)
-@pytest.mark.parametrize("scorer", SCORERS)
-def test_attention_inside(scorer, kind, dtype):
-    mask, attend, feed = attending(scorer, kind, dtype, layers=2)
-    for which, fast, plain in (
-        (attend, attend_then_step, attend_then_step_plain),
-        (feed, step_then_attend, step_then_attend_plain),
-    ):
-        found = results_of(which(fast), mask)
-        agree(found, results_of(which(plain), mask), TOLERANCE[dtype])
-
-
-def results_of(case, mask) -> list[Tensor]:
-    forward, leaves, parameters = case
-    copies = [leaf.clone().requires_grad_() for leaf in leaves]
-    for parameter in parameters:
-        parameter.grad = None
-    outputs = [out * mask[..., None] if out.dim() == 3 else out for out in forward(*copies)]
-    generator = torch.Generator().manual_seed(1)
-    weights = [torch.randn(out.shape, generator=generator).bfloat16().to(out.dtype) for out in outputs]
-    sum((out * weight).sum() for out, weight in zip(outputs, weights, strict=True)).backward()
-    read = [leaf.grad for leaf in copies if leaf.grad is not None]
-    return [*outputs, *read, *(parameter.grad for parameter in parameters)]
-
-
 def test_the_fast_path_is_taken():
     """Otherwise the tests above compare a path with itself."""
-    _, attend, feed = attending("additive", "gru", torch.float32, layers=1)
-    for case in (attend(attend_then_step), feed(step_then_attend)):
-        forward, leaves, _ = case
-        names = {type(out.grad_fn).__name__ for out in forward(*(leaf.requires_grad_() for leaf in leaves))}
-        assert names & {"_AttendThenStepBackward", "_StepThenAttendBackward"}, names
     cell = GRUCell(INPUTS, SIZE)
     outputs, _ = run(cell, torch.randn(ROWS, STEPS, INPUTS), masks([6] * ROWS, STEPS), cell.start(ROWS))
     assert type(outputs.grad_fn).__name__ == "_RunBackward"
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_results_are_the_callers_own(rows):
+    """Changed in place, they do not change what the way back reads; one row alone is contiguous as it lies."""
+    cell, mask = GRUCell(INPUTS, SIZE), masks([3] * rows, 3)
+    inputs = torch.randn(rows, 3, INPUTS, requires_grad=True)
+
+    def gradient(factor) -> torch.Tensor:
+        outputs, (last,) = run_fused(cell, inputs, mask, cell.start(rows))
+        total = outputs.sum() + last.sum()
+        with torch.no_grad():
+            outputs.mul_(factor)
+            last.mul_(factor)
+        return torch.autograd.grad(total, inputs)[0]
+
+    assert torch.equal(gradient(0.0), gradient(1.0))
 
 
 @pytest.mark.parametrize("kind", ["lstm, gate, peephole", "gru", "gru, reset after", "rnn", "lstm, layer norm"])
@@ -275,18 +136,6 @@ def test_native_loops_and_their_plain_twins(kind, dtype, monkeypatch):
     monkeypatch.setattr(native, "runs", lambda tensor: False)
     plain = results(forward, mask, leaves, list(cell.parameters()))
     agree(compiled, plain, 1e-5 if dtype == torch.float32 else 2e-2)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_native_attention_and_its_plain_twin(dtype, monkeypatch):
-    if native.library() is None:
-        pytest.skip("no C++ compiler: only the plain twins run here")
-    mask, attend, feed = attending("additive", "gru", dtype, layers=1)
-    for which, path in ((attend, attend_then_step), (feed, step_then_attend)):
-        with monkeypatch.context() as patched:
-            compiled = results_of(which(path), mask)
-            patched.setattr(native, "runs", lambda tensor: False)
-            agree(compiled, results_of(which(path), mask), 1e-5 if dtype == torch.float32 else 5e-2)
 
 
 def test_extreme_values_stay_finite_and_nan_stays_nan():

@@ -4,10 +4,19 @@ import pytest
 import torch
 from torch import nn
 
-from henkan.nn.cells import LSTMCell, RNNCell
+from henkan.nn.cells import (
+    FirstLSTMCell,
+    GRUCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    MinimalGRUCell,
+    ResetAfterGRUCell,
+    RNNCell,
+)
 from henkan.nn.dropout import dropout
 from henkan.nn.recurrent import run, run_plain
 from henkan.nn.variational import MaskedRecurrence, MaskedRun, VariationalDropout
+from henkan.nn.zoneout import Zoneout
 
 ROWS, LENGTH, INPUTS, SIZE, RATE = 3, 5, 4, 6, 0.4
 MASK = torch.ones(ROWS, LENGTH, dtype=torch.bool)
@@ -47,6 +56,49 @@ def test_recurrence_is_torchs_with_masked_weights(kind, library):
         torch.testing.assert_close(outputs[row], expected[0], rtol=1e-10, atol=1e-10)
         for part, wanted in zip(last, after if len(before) > 1 else (after,), strict=True):
             torch.testing.assert_close(part[row], wanted[0, 0], rtol=1e-10, atol=1e-10)
+
+
+KINDS = {
+    "rnn": RNNCell,
+    "lstm": LSTMCell,
+    "lstm-1997": lambda inputs, size: FirstLSTMCell(inputs, size, True, False),
+    "lstm, layer norm": LayerNormLSTMCell,
+    "gru": GRUCell,
+    "gru, reset after": ResetAfterGRUCell,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_recurrent_product_reads_the_mask_and_nothing_else_does(kind):
+    """(h * m) U = h (diag(m) U) in every cell, while a GRU's carry is z * h."""
+    cell = KINDS[kind](INPUTS, SIZE).double()
+    inputs = torch.randn(1, INPUTS, dtype=torch.float64)
+    state = tuple(torch.randn_like(part) for part in cell.start(1))
+    mask = torch.tensor([[0.0, 2.0, 2.0, 0.0, 2.0, 0.0]], dtype=torch.float64)
+    found = MaskedRecurrence(cell, mask)(inputs, state)
+    with torch.no_grad():
+        cell.hidden_weight *= mask
+    for part, expected in zip(found, cell(inputs, state), strict=True):
+        torch.testing.assert_close(part, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_cell_without_recurrent_products_is_left_alone():
+    cell = MinimalGRUCell(INPUTS, SIZE)
+    inputs, state = torch.randn(ROWS, INPUTS), (torch.randn(ROWS, SIZE),)
+    found = MaskedRecurrence(cell, torch.zeros(ROWS, SIZE))(inputs, state)
+    assert torch.equal(found[0], cell(inputs, state)[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_zoneout_keeps_is_not_masked(kind):
+    cell = Zoneout(KINDS[kind](INPUTS, SIZE), 0.5).train()
+    mask = dropout(torch.ones(200, SIZE), RATE)
+    state = tuple(torch.randn(200, SIZE) for _ in cell.start(1))
+    inputs = torch.randn(200, INPUTS)
+    renewed = MaskedRecurrence(cell.cell, mask)(inputs, state)
+    for old, new, found in zip(state, renewed, MaskedRecurrence(cell, mask)(inputs, state), strict=True):
+        assert ((found == old) | (found == new)).all(), "each number is the old one or the new one"
+        assert (found == old).any() and (found == new).any()
 
 
 def test_evaluation_has_no_mask():

@@ -1,4 +1,4 @@
-"""Which objective goes with which attention."""
+"""Which objective goes with which attention, and which way of feeding with which dropout."""
 
 from typing import Any
 
@@ -46,3 +46,21 @@ def test_reinforce_needs_something_to_draw(preset):
 def test_coverage_needs_weights(preset):
     with pytest.raises(ConfigError, match=r"objective 'coverage' needs .* not '(hard|none)'"):
         recipe(preset, {}, kind="coverage")
+
+
+@pytest.mark.parametrize("sampling", [None, {}])
+@pytest.mark.parametrize("variational", [False, True])
+def test_a_mask_of_the_decoder_lasts_a_sentence(variational, sampling):
+    """Word by word it would be another one each time."""
+    said = {
+        "preset": "lstm",
+        "data": {"pairs": "pairs.tsv"},
+        "model": {side: {"variational": variational} for side in ("encoder", "decoder")},
+        "training": {"scheduled_sampling": sampling},
+    }
+    layers = with_preset([Layer(said, "test")], USUAL)[0]
+    if variational and sampling is not None:
+        with pytest.raises(ConfigError, match=r"scheduled_sampling .* model.decoder.variational"):
+            validate(RunConfig, layers)
+    else:
+        validate(RunConfig, layers)

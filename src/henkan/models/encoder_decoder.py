@@ -38,8 +38,8 @@ class EncoderDecoder(nn.Module):
     def forward_by_steps(self, batch: Batch, own: Tensor, choose: Callable[[StepScores], Tensor]) -> Output:
         """The decoder reads a word of its own here and there, where it would have read the target's.
 
-        Gradients flow through everything but that choice: the words are constants. What a decoder draws once for each
-        call, such as a mask of variational dropout, is drawn anew for each word.
+        Gradients flow through everything but that choice: the words are constants. Each word is a call of the decoder,
+        so it must draw nothing once for each call: no mask of variational dropout.
 
         Args:
             batch: as in :meth:`forward`.
@@ -112,12 +112,8 @@ class EncoderDecoderConfig(Config):
     kind: Literal["encoder_decoder"] = "encoder_decoder"
     embedding: int = Field(ge=1, le=65536)
     scaled_embedding: bool = False  # times sqrt(embedding)
-    tied: Literal["all", "target", "none"] = (
-        "none"  # one table for source, target and output; for the last two; for none
-    )
-    uniform_init: float | None = Field(
-        None, gt=0.0, le=1.0
-    )  # every weight uniform in [-x, x]; None: each part its own way
+    tied: Literal["all", "target", "none"] = "none"  # one table for source, target and output; the last two; none
+    uniform_init: float | None = Field(None, gt=0.0, le=1.0)  # every weight uniform in [-x, x]; None: each its own way
     copying: bool = False  # words of the source may be pointed at instead of written (See et al. 2017)
     encoder: EncoderConfig
     decoder: DecoderConfig

@@ -50,9 +50,6 @@ class Projection(Protocol):
 class Attention(Protocol):
     """Queries to contexts; R is sources * width, the beams of a source side by side."""
 
-    sequential: bool
-    """Step t needs the weights of step t - 1, so that queries which are all known are still a loop."""
-
     def project(self, memory: Memory) -> Attended:
         """Done once for each source."""
         ...

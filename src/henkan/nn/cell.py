@@ -35,8 +35,12 @@ class Cell(Protocol):
         """
         ...
 
-    def advance(self, projected: Tensor, state: CellState) -> CellState:
-        """One step from projected inputs (N, gates * D)."""
+    def advance(self, projected: Tensor, state: CellState, seen: Tensor | None = None) -> CellState:
+        """One step from projected inputs (N, gates * D).
+
+        ``seen``, (N, D), is what the recurrent products read in place of the output before (see
+        :mod:`henkan.nn.variational`); what passes from step to step without a product is the state's own.
+        """
         ...
 
     def __call__(self, inputs: Tensor, state: CellState) -> CellState:

@@ -16,8 +16,6 @@ from henkan.tensors import Memory
 class CoverageAttention(nn.Module):
     """Soft attention whose scores see the coverage: the sum of all weights so far (See et al. 2017, equation 10)."""
 
-    sequential = True
-
     def __init__(self, scorer: CoveredScores) -> None:
         super().__init__()
         self.scorer = scorer

@@ -1,6 +1,6 @@
 """The fast path of a cell through time: one autograd function for a whole sequence.
 
-Used by :func:`henkan.nn.recurrent.run` for every cell that has a loop in nn/loops.py and no faster kernel of the
+Used by :func:`henkan.nn.recurrent.run` for every cell that has a loop in nn/loops and no faster kernel of the
 vendor's. The plain path, :func:`henkan.nn.recurrent.run_plain`, is the specification.
 """
 
@@ -44,6 +44,11 @@ def refuse_second_derivative() -> None:
         )
 
 
+def owned(results: Tensor) -> Tensor:
+    """A contiguous copy, so that whoever changes it in place leaves alone what the way back reads."""
+    return results.clone(memory_format=torch.contiguous_format)
+
+
 def run_fused(cell: LoopedCell, inputs: Tensor, mask: Tensor, state: CellState) -> tuple[Tensor, CellState]:
     """The fast path of :func:`henkan.nn.recurrent.run_plain`: same arguments, same results to rounding."""
     outputs, *last = _Run.apply(  # type: ignore[no-untyped-call]
@@ -66,7 +71,7 @@ class _Run(torch.autograd.Function):
             loop.forward(step, projected[:, step], real[:, step])
         ctx.save_for_backward(mask, *tensors[parts:])  # the weights: so that a change in place is noticed
         ctx.loop = loop
-        return (loop.hidden[:, 1:].contiguous(), *loop.last())
+        return (owned(loop.hidden[:, 1:]), *loop.last())
 
     @staticmethod
     def backward(ctx: Any, grad_outputs: Tensor, *grad_last: Tensor) -> tuple[Any, ...]:

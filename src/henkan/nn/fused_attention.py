@@ -14,7 +14,7 @@ from torch import Tensor
 from henkan.nn import looks, loops
 from henkan.nn.attended import Attended
 from henkan.nn.cell import CellState
-from henkan.nn.fused import refuse_second_derivative
+from henkan.nn.fused import owned, refuse_second_derivative
 from henkan.nn.product import Product
 
 
@@ -60,7 +60,7 @@ class _AttendThenStep(torch.autograd.Function):
         rows, steps = mask.shape
         state, scorer_weights = tensors[: counts.state], tensors[counts.state + counts.cell :]
         loop = loops.make_loop(cell, state, steps)
-        look = looks.make_look(Attended(keys, values, bias, mask), scorer_weights, steps)
+        look = looks.make_look(keys, values, bias, scorer_weights, steps)
         contexts = values.new_empty(rows, steps, values.shape[2])
         share, real = context_weight.t().contiguous(), mask[..., None]
         for step in range(steps):
@@ -68,7 +68,7 @@ class _AttendThenStep(torch.autograd.Function):
             loop.forward(step, torch.addmm(projected[:, step], contexts[:, step], share), real[:, step])
         ctx.save_for_backward(mask, context_weight, contexts, *tensors[counts.state :])
         ctx.loop, ctx.look = loop, look
-        return (loop.hidden[:, 1:].contiguous(), contexts, look.weights.clone(), *loop.last())
+        return (owned(loop.hidden[:, 1:]), contexts, look.weights.clone(), *loop.last())
 
     @staticmethod
     def backward(
@@ -79,6 +79,7 @@ class _AttendThenStep(torch.autograd.Function):
         loop, look, real = ctx.loop, ctx.look, mask[..., None]
         of_context = Product(context_weight.t(), len(mask))
         loop.turn(grad_last)
+        look.turn()
         whole_contexts = torch.empty_like(contexts)
         grad_query = torch.zeros_like(loop.hidden[:, 0])
         for step in reversed(range(mask.shape[1])):

@@ -15,7 +15,7 @@ from torch import Tensor
 from henkan.nn import looks, loops
 from henkan.nn.attended import Attended
 from henkan.nn.cell import CellState
-from henkan.nn.fused import refuse_second_derivative
+from henkan.nn.fused import owned, refuse_second_derivative
 from henkan.nn.product import Product
 
 
@@ -90,7 +90,7 @@ class _StepThenAttend(torch.autograd.Function):
         (rows, steps), width = mask.shape, values.shape[2]
         asking, states, above = plan.split(tensors)
         layers = [loops.make_loop(cell, state, steps) for cell, state in zip(plan.cells, states, strict=True)]
-        look = looks.make_look(Attended(keys, values, bias, mask), tuple(asking), steps)
+        look = looks.make_look(keys, values, bias, asking, steps)
         entering = [(Product(weight, rows), shift) for weight, shift in above]
         mixing, share, real = Product(mix, rows), fed_weight.t().contiguous(), mask[..., None]
         vectors = fed.new_empty(rows, steps + 1, fed.shape[1])
@@ -110,7 +110,7 @@ class _StepThenAttend(torch.autograd.Function):
             torch.tanh(mixing(mixed[:, step]), out=vectors[:, step + 1])
         ctx.save_for_backward(mask, fed_weight, mix, mixed, tops, *tensors)
         ctx.plan, ctx.layers, ctx.look, ctx.drops, ctx.vectors = plan, layers, look, drops, vectors
-        return (vectors[:, 1:].contiguous(), look.weights.clone(), *(part for layer in layers for part in layer.last()))
+        return (owned(vectors[:, 1:]), look.weights.clone(), *(part for layer in layers for part in layer.last()))
 
     @staticmethod
     def backward(ctx: Any, grad_outputs: Tensor, grad_weights: Tensor, *grad_last: Tensor) -> tuple[Any, ...]:
@@ -124,6 +124,7 @@ class _StepThenAttend(torch.autograd.Function):
         rest = iter(grad_last)
         for layer, count in zip(layers, plan.states, strict=True):
             layer.turn(tuple(next(rest) for _ in range(count)))
+        look.turn()
         inside = torch.empty_like(grad_outputs)  # of what the attentional vector is the tanh
         grad_mixed = torch.empty_like(mixed)
         grad_fed = torch.zeros_like(vectors[:, 0])

@@ -39,13 +39,14 @@ class GRUCell(nn.Module):
         """x W + b: (..., F) to (..., 3 D)."""
         return project(inputs, self.input_weight, self.bias, first)
 
-    def advance(self, projected: Tensor, state: CellState) -> CellState:
+    def advance(self, projected: Tensor, state: CellState, seen: Tensor | None = None) -> CellState:
         """The rest of the equations."""
         hidden = state[0]
+        seen = hidden if seen is None else seen
         gates, candidate = projected.split([2 * self.size, self.size], -1)
         gate_weight, candidate_weight = self.hidden_weight.split([2 * self.size, self.size])
-        reset, update = torch.sigmoid(torch.addmm(gates, hidden, gate_weight.t())).chunk(2, -1)
-        candidate = torch.tanh(torch.addmm(candidate, reset * hidden, candidate_weight.t()))
+        reset, update = torch.sigmoid(torch.addmm(gates, seen, gate_weight.t())).chunk(2, -1)
+        candidate = torch.tanh(torch.addmm(candidate, reset * seen, candidate_weight.t()))
         return (torch.lerp(candidate, hidden, update),)
 
     def forward(self, inputs: Tensor, state: CellState) -> CellState:
@@ -74,11 +75,12 @@ class ResetAfterGRUCell(nn.Module):
         """x W + b: (..., F) to (..., 3 D)."""
         return project(inputs, self.input_weight, self.bias, first)
 
-    def advance(self, projected: Tensor, state: CellState) -> CellState:
+    def advance(self, projected: Tensor, state: CellState, seen: Tensor | None = None) -> CellState:
         """The rest of the equations."""
         hidden = state[0]
+        seen = hidden if seen is None else seen
         gates, candidate = projected.split([2 * self.size, self.size], -1)
-        asked, recurrent = torch.mm(hidden, self.hidden_weight.t()).split([2 * self.size, self.size], -1)
+        asked, recurrent = torch.mm(seen, self.hidden_weight.t()).split([2 * self.size, self.size], -1)
         reset, update = torch.sigmoid(gates + asked).chunk(2, -1)
         candidate = torch.tanh(candidate + reset * (recurrent + self.hidden_bias))
         return (torch.lerp(candidate, hidden, update),)
@@ -109,8 +111,8 @@ class MinimalGRUCell(nn.Module):
         """x W + b: (..., F) to (..., 2 D)."""
         return project(inputs, self.input_weight, self.bias, first)
 
-    def advance(self, projected: Tensor, state: CellState) -> CellState:
-        """The rest of the equations."""
+    def advance(self, projected: Tensor, state: CellState, seen: Tensor | None = None) -> CellState:
+        """The rest of the equations; there is no recurrent product, so nothing reads ``seen``."""
         update, candidate = projected.chunk(2, -1)
         return (torch.lerp(state[0], candidate, torch.sigmoid(update)),)
 

@@ -54,8 +54,6 @@ class HardAttention(nn.Module):
     ``"entropy"`` of the weights in nats; and what the baseline says.
     """
 
-    sequential = False
-
     def __init__(self, scorer: Scorer, baseline: nn.Module, expected: float, argmax: bool) -> None:
         super().__init__()
         self.scorer = scorer

@@ -39,8 +39,6 @@ def window_weights(scores: Tensor, away: Tensor, window: int, source: Attended) 
 class MonotonicAttention(nn.Module):
     """local-m: the window moves on by one source position with each target position."""
 
-    sequential = False
-
     def __init__(self, scorer: Scorer, window: int) -> None:
         super().__init__()
         self.scorer = scorer
@@ -65,8 +63,6 @@ class MonotonicAttention(nn.Module):
 
 class PredictiveAttention(nn.Module):
     """local-p: the query predicts where in the source the window is; a Gaussian favours its middle."""
-
-    sequential = False
 
     def __init__(self, scorer: Scorer, window: int, query_width: int) -> None:
         super().__init__()

@@ -8,13 +8,13 @@ Shapes: N rows, T steps, S source positions, D width of a query, A width of a ke
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from henkan.nn import pointwise
-from henkan.nn.attended import Attended
 from henkan.nn.product import Product
 from henkan.nn.scores import AdditiveScores, ConcatScores, DotScores, GeneralScores
 
@@ -29,6 +29,10 @@ class Look(Protocol):
 
     def forward(self, step: int, query: Tensor, context: Tensor) -> None:
         """Query (N, D); writes the context (N, C)."""
+        ...
+
+    def turn(self) -> None:
+        """Prepare the way back, which may be gone more than once."""
         ...
 
     def backward(self, step: int, grad_context: Tensor, grad_weights: Tensor) -> Tensor:
@@ -74,12 +78,16 @@ class DotLook:
         self._keys = keys
         self._expectation = Expectation(values, bias, steps)
         self.weights = self._expectation.weights
-        self._grad_scores = torch.empty_like(self.weights)
+        self._grad_scores = self.weights  # made by turn
 
     def forward(self, step: int, query: Tensor, context: Tensor) -> None:
         """See :meth:`Look.forward`."""
         scores = torch.bmm(self._keys, query[..., None])[..., 0]
         self._expectation.forward(step, scores, context)
+
+    def turn(self) -> None:
+        """See :meth:`Look.turn`."""
+        self._grad_scores = torch.empty_like(self.weights)
 
     def backward(self, step: int, grad_context: Tensor, grad_weights: Tensor) -> Tensor:
         """See :meth:`Look.backward`."""
@@ -105,15 +113,20 @@ class AdditiveLook:
         self._expectation = Expectation(values, bias, steps)
         self.weights = self._expectation.weights
         self._squashed = keys.new_empty(rows, steps, *keys.shape[1:])
-        wide = pointwise.wide(keys.dtype)
-        self._grad_keys = torch.zeros_like(self._keys, dtype=wide)
-        self._grad_vector = torch.zeros_like(self._keys[:, 0], dtype=wide)
-        self._grad_asked = keys.new_empty(rows, steps, keys.shape[2])
+        self._grad_keys = self._grad_vector = self._grad_asked = self._keys  # made by turn
 
     def forward(self, step: int, query: Tensor, context: Tensor) -> None:
         """See :meth:`Look.forward`."""
         scores = pointwise.additive_forward(self._ask(query), self._keys, self._vector, self._squashed[:, step])
         self._expectation.forward(step, scores, context)
+
+    def turn(self) -> None:
+        """See :meth:`Look.turn`."""
+        rows, steps, _ = self.weights.shape
+        wide = pointwise.wide(self._keys.dtype)
+        self._grad_keys = torch.zeros_like(self._keys, dtype=wide)
+        self._grad_vector = torch.zeros_like(self._keys[:, 0], dtype=wide)
+        self._grad_asked = self._keys.new_empty(rows, steps, self._keys.shape[2])
 
     def backward(self, step: int, grad_context: Tensor, grad_weights: Tensor) -> Tensor:
         """See :meth:`Look.backward`."""
@@ -139,9 +152,10 @@ def weights_of(scorer: LookedScores) -> tuple[Tensor, ...]:
     return ()
 
 
-def make_look(source: Attended, weights: tuple[Tensor, ...], steps: int) -> Look:
-    """The look of a scorer with these :func:`weights_of` it at a source, for so many queries."""
-    keys, values, bias = source.keys.detach(), source.values.detach(), source.bias.detach()
+def make_look(keys: Tensor, values: Tensor, bias: Tensor, weights: Sequence[Tensor], steps: int) -> Look:
+    """The look of a scorer with these :func:`weights_of` it at an attended source, for so many queries."""
+    keys, values, bias = keys.detach(), values.detach(), bias.detach()
     if weights:
-        return AdditiveLook(weights[0].detach(), weights[1], keys, values, bias, steps)
+        query_weight, vector = weights
+        return AdditiveLook(query_weight.detach(), vector, keys, values, bias, steps)
     return DotLook(keys, values, bias, steps)

@@ -54,9 +54,10 @@ class LSTMCell(nn.Module):
         """x W + b: (..., F) to (..., gates * D)."""
         return project(inputs, self.input_weight, self.bias, first)
 
-    def advance(self, projected: Tensor, state: CellState) -> CellState:
+    def advance(self, projected: Tensor, state: CellState, seen: Tensor | None = None) -> CellState:
         """The rest of the equations."""
         hidden, cell = state
+        hidden = hidden if seen is None else seen
         entering, *forgetting, candidate, leaving = torch.addmm(projected, hidden, self.hidden_weight.t()).chunk(
             self.gates, -1
         )
@@ -105,11 +106,12 @@ class FirstLSTMCell(nn.Module):
         """x W + b: (..., F) to (..., 3 D)."""
         return project(inputs, self.input_weight, self.bias, first)
 
-    def advance(self, projected: Tensor, state: CellState) -> CellState:
+    def advance(self, projected: Tensor, state: CellState, seen: Tensor | None = None) -> CellState:
         """The rest of the equations."""
         hidden, cell = state
-        seen = hidden.detach() if self.truncated else hidden
-        entering, candidate, leaving = torch.addmm(projected, seen, self.hidden_weight.t()).chunk(3, -1)
+        hidden = hidden if seen is None else seen
+        hidden = hidden.detach() if self.truncated else hidden
+        entering, candidate, leaving = torch.addmm(projected, hidden, self.hidden_weight.t()).chunk(3, -1)
         if self.squash_1997:
             candidate = 4 * torch.sigmoid(candidate) - 2
         else:
@@ -152,10 +154,10 @@ class LayerNormLSTMCell(nn.Module):
         product = functional.linear(inputs, self.input_weight[:, first : first + inputs.shape[-1]])
         return functional.layer_norm(product, (4 * self.size,), self.input_scale, None if first else self.bias)
 
-    def advance(self, projected: Tensor, state: CellState) -> CellState:
+    def advance(self, projected: Tensor, state: CellState, seen: Tensor | None = None) -> CellState:
         """The rest of the equations."""
         hidden, cell = state
-        recurrent = functional.linear(hidden, self.hidden_weight)
+        recurrent = functional.linear(hidden if seen is None else seen, self.hidden_weight)
         gates = projected + functional.layer_norm(recurrent, (4 * self.size,), self.hidden_scale)
         entering, forgetting, candidate, leaving = gates.chunk(4, -1)
         cell = torch.sigmoid(forgetting) * cell + torch.sigmoid(entering) * torch.tanh(candidate)

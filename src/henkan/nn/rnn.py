@@ -39,9 +39,10 @@ class RNNCell(nn.Module):
         """x W + b: (..., F) to (..., D)."""
         return project(inputs, self.input_weight, self.bias, first)
 
-    def advance(self, projected: Tensor, state: CellState) -> CellState:
+    def advance(self, projected: Tensor, state: CellState, seen: Tensor | None = None) -> CellState:
         """The rest of the equation."""
-        return (self._squash(projected + functional.linear(state[0], self.hidden_weight)),)
+        hidden = state[0] if seen is None else seen
+        return (self._squash(projected + functional.linear(hidden, self.hidden_weight)),)
 
     def forward(self, inputs: Tensor, state: CellState) -> CellState:
         """Inputs (N, F)."""

@@ -29,7 +29,7 @@ class Scorer(Protocol):
 
 
 class DotScores(nn.Module):
-    """h_t . h_s (Luong et al. 2015, equation 8, "dot"); query and key have one width."""
+    """h_t . h_s (Luong et al. 2015, section 3.1, "dot"); query and key have one width."""
 
     def project(self, states: Tensor) -> Tensor:
         """The states themselves."""
@@ -41,7 +41,7 @@ class DotScores(nn.Module):
 
 
 class GeneralScores(nn.Module):
-    """h_t W h_s (Luong et al. 2015, equation 8, "general"); W is applied to the keys, once."""
+    """h_t W h_s (Luong et al. 2015, section 3.1, "general"); W is applied to the keys, once."""
 
     def __init__(self, query_width: int, key_width: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class AdditiveScores(nn.Module):
 
 
 class ConcatScores(nn.Module):
-    """v . tanh(W [h_t; h_s]) (Luong et al. 2015, equation 8, "concat"); no bias. W is applied half by half."""
+    """v . tanh(W [h_t; h_s]) (Luong et al. 2015, section 3.1, "concat"); no bias. W is applied half by half."""
 
     def __init__(self, query_width: int, key_width: int, size: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class ConcatScores(nn.Module):
 class CoveredScores(nn.Module):
     """v . tanh(W s + U h + w c): c says how much of a position was attended to before (See et al. 2017, equation 11).
 
-    Tu et al. (2016, equation 9) with their linguistic coverage (equation 10) of fertility 1 for every word.
+    Tu et al. (2016) with their linguistic coverage and fertility 1 for every word.
     """
 
     def __init__(self, additive: AdditiveScores) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import nn
 
 from henkan.config import Config
@@ -14,9 +12,6 @@ from henkan.nn.layers import Bidirectional, Forward, Layer, Merge, ResidualLayer
 from henkan.nn.recurrent import run
 from henkan.nn.variational import MaskedRun, VariationalDropout
 from henkan.nn.zoneout import Zoneout
-
-CARRYING = ("gru", "min-gru")
-"""Cells whose output is their memory."""
 
 
 class StackConfig(Config):
@@ -29,15 +24,6 @@ class StackConfig(Config):
     variational: bool = False  # one dropout mask through time, and the same for recurrent connections
     zoneout: float = Field(0.0, ge=0.0, lt=1.0)
 
-    @model_validator(mode="after")
-    def _masks_wipe_no_memory(self) -> Self:
-        if self.variational and self.cell.kind in CARRYING:
-            raise ValueError(
-                f"variational: true would wipe the memory of a {self.cell.kind}, which is its output; "
-                "use zoneout, or an lstm"
-            )
-        return self
-
     def new_cell(self, inputs: int) -> Cell:
         """A cell for inputs of this width, with zoneout where there is any."""
         cell = self.cell.build(inputs)
@@ -49,7 +35,8 @@ class StackConfig(Config):
 
     def through_time(self) -> Through:
         """How a cell goes through time."""
-        return MaskedRun(self.dropout) if self.variational and self.dropout else run
+        masked = self.variational and self.dropout and self.cell.kind != "min-gru"  # nothing there reads h[t-1]
+        return MaskedRun(self.dropout) if masked else run
 
     def forward_layer(self, inputs: int) -> Forward:
         """A layer that reads from the first position to the last."""

@@ -1,6 +1,7 @@
 """Variational dropout: one mask for all steps of a sequence (Gal & Ghahramani 2016, section 4).
 
-Of what enters a layer, and of what the gates see of h[t-1]. A mask is drawn for each call, one row for each sequence.
+Of what enters a layer, and of what the recurrent products read of h[t-1]. A mask is drawn for each call, with one row
+for each sequence.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ class VariationalDropout(nn.Module):
 
 
 class MaskedRecurrence:
-    """A cell whose gates see h[t-1] * mask; the mask is (N, D), 0 or 1 / (1 - probability).
+    """A cell whose recurrent products read h[t-1] * mask; the mask is (N, D), 0 or 1 / (1 - probability).
 
-    For cells that keep their memory elsewhere than in their output (LSTM), or that have none (RNN): what h[t-1] hands
-    to h[t] without passing a product, as in a GRU, would be wiped and scaled step after step.
+    What h[t-1] hands on without passing a product, a GRU's carry or what zoneout keeps, is not masked: it would be
+    wiped and scaled again at every step.
     """
 
     def __init__(self, cell: Cell, mask: Tensor) -> None:
@@ -47,9 +48,9 @@ class MaskedRecurrence:
         """The cell's."""
         return self.cell.project(inputs, first)
 
-    def advance(self, projected: Tensor, state: CellState) -> CellState:
-        """The cell's step from the masked output."""
-        return self.cell.advance(projected, (state[0] * self.mask, *state[1:]))
+    def advance(self, projected: Tensor, state: CellState, seen: Tensor | None = None) -> CellState:
+        """The cell's step, in which it sees the masked output."""
+        return self.cell.advance(projected, state, (state[0] if seen is None else seen) * self.mask)
 
     def __call__(self, inputs: Tensor, state: CellState) -> CellState:
         """Inputs (N, F)."""

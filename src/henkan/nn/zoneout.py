@@ -29,9 +29,9 @@ class Zoneout(nn.Module):
         """The cell's."""
         return self.cell.project(inputs, first)
 
-    def advance(self, projected: Tensor, state: CellState) -> CellState:
+    def advance(self, projected: Tensor, state: CellState, seen: Tensor | None = None) -> CellState:
         """The cell's step, and what stays of the state before it."""
-        after = self.cell.advance(projected, state)
+        after = self.cell.advance(projected, state, seen)
         return tuple(self._mixed(old, new) for old, new in zip(state, after, strict=True))
 
     def forward(self, inputs: Tensor, state: CellState) -> CellState:

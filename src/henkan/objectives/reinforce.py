@@ -2,11 +2,11 @@
 
 The gradient to follow is that of log p(y | s) and, because a draw s[t] passes no gradient on,
 
-    policy * sum over t of (R[t] - B[t]) grad log p(s[t])  +  entropy * grad H[s[t]]        equation 12
+    policy * sum over t of (R[t] - B[t]) grad log p(s[t])  +  entropy * grad H[s[t]]
 
 The paper's R is log p of the whole sentence. Here R[t] is that of the tokens from t on: those before do not depend on
 s[t], so the expectation is the same and the noise is less. B[t] is a baseline for each of these tokens, either the
-paper's moving average of log p (equation 11) or what the attention has learnt to expect.
+paper's moving average of log p or what the attention has learnt to expect.
 """
 
 from __future__ import annotations
