@@ -15,7 +15,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from henkan.folder import cache_folder
 
-SOURCE = Path(__file__).with_name("recurrent.cpp")
+FOLDER = Path(__file__).parent
 
 COMPILE = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-c")
 
@@ -51,28 +51,29 @@ def library() -> ctypes.CDLL | None:
 
 
 def _built(compiler: str) -> Path:
-    """The shared library for this source, compiler and processor; compiled if it is not in the cache."""
-    identity = [SOURCE.read_text(encoding="utf-8"), *COMPILE, torch.__version__, _output([compiler, "--version"])]
-    identity += [platform.machine(), _processor()]
+    """The shared library for these sources, this compiler and processor; compiled if it is not in the cache."""
+    sources = sorted([*FOLDER.glob("*.cpp"), *FOLDER.glob("*.h")])
+    identity = [source.read_text(encoding="utf-8") for source in sources]
+    identity += [*COMPILE, torch.__version__, _output([compiler, "--version"]), platform.machine(), _processor()]
     name = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
-    place = cache_folder() / "native" / f"recurrent-{name}.so"
+    place = cache_folder() / "native" / f"loops-{name}.so"
     if not place.is_file():
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent) as building:
-            target = Path(building)
-            _compile(compiler, target / "recurrent.o")
-            # torch's own copy of the OpenMP library, so that both share one set of threads
-            threads = [str(path) for path in (Path(torch.__file__).parent / "lib").glob("libgomp*.so*")][:1]
-            _output([compiler, "-shared", str(target / "recurrent.o"), *(threads or []), "-o", str(target / "made.so")])
-            os.replace(target / "made.so", place)  # whole or not at all, whoever builds at the same time
+            made = Path(building) / "made.so"
+            _build(compiler, [path for path in sources if path.suffix == ".cpp"], made)
+            os.replace(made, place)  # whole or not at all, whoever builds at the same time
     return place
 
 
-def _compile(compiler: str, target: Path) -> None:
-    """With threads where torch brings the library for them; vectorised alone elsewhere."""
-    bundled = any((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
-    openmp = "-fopenmp" if bundled else "-fopenmp-simd"
-    _output([compiler, *COMPILE, openmp, str(SOURCE), "-o", str(target)])
+def _build(compiler: str, sources: Sequence[Path], made: Path) -> None:
+    """Compile and link: with threads where torch brings the library for them, vectorised alone elsewhere."""
+    # torch's own copy of the OpenMP library, so that both share one set of threads
+    threads = [str(path) for path in (Path(torch.__file__).parent / "lib").glob("libgomp*.so*")][:1]
+    objects = [str(made.with_name(f"{source.stem}.o")) for source in sources]
+    for source, target in zip(sources, objects, strict=True):
+        _output([compiler, *COMPILE, "-fopenmp" if threads else "-fopenmp-simd", str(source), "-o", target])
+    _output([compiler, "-shared", *objects, *threads, "-o", str(made)])
 
 
 def _output(command: list[str]) -> str:

@@ -1,7 +1,7 @@
 """The halves of a recurrent step between two matrix products, forward and backward, each in one pass.
 
 Each function is written twice: plainly in torch, which is the specification and runs everywhere, and in C++
-(``native/recurrent.cpp``) for float32 and bf16 on a processor. Both write into the buffers that they are given.
+(``native/``) for float32 and bf16 on a processor. Both write into the buffers that they are given.
 
 Shapes: N rows, D width, G gates. ``real`` is (N, 1) bool; where it is False the state passes through unchanged and so
 does its gradient. ``arriving`` is the gradient of the step's output (N, D); of ``product`` (N, D) and ``carry`` (N, D),
