@@ -10,7 +10,7 @@ number of pairs joined, so each length sees the same words.
 import argparse
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from henkan.data.readers import read_lines
@@ -24,8 +24,13 @@ def joined(pairs: list[Pair]) -> Iterator[Pair]:
     """1 to 4 consecutive pairs as one, every pair once for each number."""
     for count in range(1, JOINED + 1):
         for first in range(0, len(pairs) - count + 1, count):
-            group = pairs[first : first + count]
-            yield " ".join(source for source, _ in group), " ".join(target for _, target in group)
+            sources, targets = zip(*pairs[first : first + count], strict=True)
+            yield words_of(sources), words_of(targets)
+
+
+def words_of(texts: Sequence[str]) -> str:
+    """One line, single spaces: the corpus has tabs in places."""
+    return " ".join(" ".join(texts).split())
 
 
 def multi30k(name: str) -> list[Pair]:

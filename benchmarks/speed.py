@@ -50,8 +50,8 @@ class MadeUpTask:
         self.shapes = Lengths(source + 1, target + 1)
         self.objective = CrossEntropy(0.1)
 
-    def lengths(self, split: str) -> Lengths:
-        return self.shapes
+    def lengths(self, split: str) -> list[Lengths]:
+        return [self.shapes]
 
     def example(self, split: str, index: int, rng: np.random.Generator) -> Example:
         source, target = int(self.shapes.source[index]) - 1, int(self.shapes.target[index]) - 1
@@ -80,7 +80,7 @@ class Training:
         device = torch.device("cpu")
         self.updater = Updater(Learner(self.model, task.objective).train(), config.training, precision, device, str)
         plan = Plan(task.lengths("train"), 1, config.training.batch_tokens)
-        self.works = fetch(task, plan, config.training, 0, 0, device)
+        self.works = fetch(task, plan, config.training, 0, 0, 0, device)
         self.update = 0
 
     def run(self, seconds: float) -> float:

@@ -24,6 +24,16 @@ def test_the_speed_benchmark_prints_a_row_for_each_preset(capsys: pytest.Capture
     assert float(row.split()[1].replace(",", "")) > 0
 
 
+def test_the_decoding_benchmark_prints_a_row_for_each_way(capsys: pytest.CaptureFixture[str]):
+    few = ["--lines", "4", "--batches", "2", "--beams", "1,2", "--rounds", "1", "--threads", "1"]
+    benchmark("decoding").main(["--preset", "transformer-tiny", *few])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:3] for row in rows if row[2] != "bf16"] == [
+        [beam, "2", products] for beam in ("1", "2") for products in ("plain", "float32")
+    ]
+    assert all(float(row[3].replace(",", "")) > 0 for row in rows)
+
+
 def test_the_long_range_benchmark_prints_a_row_for_each_cell_and_writes_all_of_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -37,3 +47,12 @@ def test_the_long_range_benchmark_prints_a_row_for_each_cell_and_writes_all_of_i
     for training in trainings:
         assert training["error"] == training["curve"][-1][2]
         assert len(training["curve"]) == 21
+
+
+def test_the_corpus_benchmark_measures_each_step(tmp_path: Path):
+    corpus = benchmark("corpus")
+    for name in corpus.STEPS:
+        found = corpus.step(name, tmp_path, 3000)
+        assert found.pop("memory_growth_mb") >= 0
+        assert all(value > 0 for key, value in found.items() if ", " not in key), f"{name}: {found}"
+    assert found["windows"] == 1

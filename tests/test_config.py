@@ -172,6 +172,12 @@ def test_a_choice_between_kinds(field):
         f"  {place}: `size` is required",
         f"  {place}.sise: unknown field; did you mean `size`? (fields: kind, size, forget_gate, peephole)",
     ]
+    assert problems_of(
+        *layers, parse_overrides([f"{place}.kind=rnn", f"{place}.size=3", f"{place}.peephole=true"])
+    ) == [
+        "command line: 1 problem",
+        f"  {place}.peephole: unknown field; kinds that have it: lstm (fields: kind, size)",
+    ]
     assert validate(Recipe, [*layers, parse_overrides([f"{place}.kind=lstm", f"{place}.size=3"])])
 
 

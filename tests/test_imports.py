@@ -24,7 +24,7 @@ nn
 config tensors native
 problems
 settings folder
-tree errors reference pages
+tree errors reference pages progress
 """
 
 SOURCE = Path(henkan.__path__[0])

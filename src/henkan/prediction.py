@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from henkan.data.readers import read_lines, read_stream
-from henkan.errors import DataError
+from henkan.errors import ConfigError, DataError
 from henkan.model import TextModel
 from henkan.tasks.translator import Prediction
 from henkan.text.normalise import normalise
@@ -113,6 +113,8 @@ class Predictor:
         for place, line in enumerate(parts):
             pieces = [next(found) for _ in line]
             for prediction in pieces[0] if len(pieces) == 1 else [joined([piece[0] for piece in pieces])]:
+                if self.align and prediction.alignment is None:
+                    raise ConfigError("--align: this model has no attention over its source; leave --align out")
                 self.cut += not prediction.finished
                 yield _row(first + place, lines[place], prediction, output_format)
 

@@ -70,10 +70,15 @@ def explain(schema: type[BaseModel], values: Mapping[str, Any], error: Validatio
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a pydantic location leads: the path in the file, the value there, and the class whose field it is."""
+    """Where a pydantic location leads: the path in the file, the class whose field it is, its kin with such a field.
+
+    Attributes:
+        kinds: of the union that ``owner`` is a member of, the kinds that have a field of this name.
+    """
 
     path: KeyPath
     owner: type[BaseModel] | None
+    kinds: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ def _locate(schema: type[BaseModel], values: Any, location: Sequence[str | int])
     value = values
     path: KeyPath = ()
     owner: type[BaseModel] | None = None
+    choices: Mapping[str, type[BaseModel]] = {}
+    kinds: list[str] = []
     rest = list(location)
     while rest:
         members = _members(annotation)
@@ -101,6 +108,7 @@ def _locate(schema: type[BaseModel], values: Any, location: Sequence[str | int])
                 return None
             if meant is None and isinstance(value, dict) and _kinds(members):
                 return None  # kind_problems has said it
+            choices = _kinds(members)
             annotation = meant
             continue
         key = rest.pop(0)
@@ -109,9 +117,11 @@ def _locate(schema: type[BaseModel], values: Any, location: Sequence[str | int])
         member = members[0] if members else None
         owner = member if _is_config(member) else None
         path = (*path, str(key))
+        kinds = [name for name, config in choices.items() if key in config.model_fields]
+        choices = {}
         annotation = _child(member, key)
         value = _item(value, key)
-    return _Place(path, owner)
+    return _Place(path, owner, kinds)
 
 
 def _describe(schema: type[BaseModel], place: _Place, detail: Any) -> _Found:
@@ -120,7 +130,7 @@ def _describe(schema: type[BaseModel], place: _Place, detail: Any) -> _Found:
     if kind == "missing":
         return _Found(path[:-1], f"`{path[-1]}` is required")
     if kind == "extra_forbidden" and place.owner is not None:
-        return _Found(path, f"unknown field{_instead(schema, place.owner, path[-1])}")
+        return _Found(path, f"unknown field{_instead(schema, place.owner, place.kinds, path[-1])}")
     if kind in ("value_error", "assertion_error"):
         return _Found(path, str(context["error"]))
     if kind in ("literal_error", "enum"):
@@ -188,10 +198,10 @@ def _quoted(expected: str) -> list[str]:
     return expected.split("'")[1::2]
 
 
-def _instead(schema: type[BaseModel], owner: type[BaseModel], key: str) -> str:
-    """The cure for an unknown key: the nearest field beside it, or the place where a field of this name is."""
+def _instead(schema: type[BaseModel], owner: type[BaseModel], kinds: Sequence[str], key: str) -> str:
+    """The cure for an unknown key: a kind that has it, the nearest field beside it, or where else it is a field."""
     fields = list(owner.model_fields)
-    cure = _nearest(key, fields)
+    cure = f"; kinds that have it: {', '.join(kinds)}" if kinds else _nearest(key, fields)
     if not cure:
         elsewhere = next((path for path in _field_paths(schema) if path[-1] == key), None)
         cure = f"; did you mean `{'.'.join(elsewhere)}`?" if elsewhere else ""

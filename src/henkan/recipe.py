@@ -66,7 +66,10 @@ class RunConfig(Config):
         if kind == "reinforce" and has != "hard":
             raise ValueError(f"objective 'reinforce' needs model.decoder.attention of kind 'hard', here it is {has!r}")
         if kind == "coverage" and has in ("none", "hard"):
-            raise ValueError(f"objective 'coverage' needs a model.decoder.attention that is not a choice, not {has!r}")
+            raise ValueError(
+                "objective 'coverage' needs model.decoder.attention of kind 'soft', 'local' or 'coverage', "
+                f"here it is {has!r}"
+            )
         return self
 
     @model_validator(mode="after")

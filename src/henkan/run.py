@@ -24,6 +24,7 @@ from henkan.errors import ConfigError, FolderError
 from henkan.folder import write_texts
 from henkan.model import Model, load, save
 from henkan.models.encoder_decoder import EncoderDecoder
+from henkan.progress import LINE_SECONDS, Bar, Pace
 from henkan.recipe import RunConfig, given_layers, resolved, with_preset
 from henkan.report import write_report
 from henkan.settings import Layer, read_layer
@@ -79,7 +80,7 @@ def train(
         distributed.barrier()  # before the first rank makes the folder that all have just looked at
         if first:
             with raising("the pairs were not ready; nothing is kept, give the same command again"):
-                _prepare(config, folder, resume, speak)
+                _prepare(config, folder, resume, console)
         distributed.barrier()
         prepared = prepare(config.data, config.vocabulary, folder / "prepared", lambda line: None)
         try:
@@ -109,12 +110,13 @@ def _fresh(folder: Path, given: list, tell: Tell) -> RunConfig:
     return config
 
 
-def _prepare(config: RunConfig, folder: Path, resume: bool, tell: Tell) -> None:
+def _prepare(config: RunConfig, folder: Path, resume: bool, console: Console) -> None:
     """Make the data of a run, and then only its config.yaml: a run whose pairs are refused leaves nothing behind."""
     prepared = folder / "prepared"
     if not resume:
         shutil.rmtree(prepared, ignore_errors=True)  # of a run that ended before it began
-    prepare(config.data, config.vocabulary, prepared, tell)
+    with Bar(console, quiet=LINE_SECONDS) as bar:
+        prepare(config.data, config.vocabulary, prepared, console.print, Pace(bar, "pairs"))
     if not resume:
         write_texts({folder / "config.yaml": dump(config)})
 

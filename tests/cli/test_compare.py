@@ -125,6 +125,7 @@ def test_a_run_that_explodes_is_told_and_the_others_go_on(
         (("runs/a",), "name at least two run folders"),
         (("runs/a", "runs/b"), "runs/a: no such folder"),
         (("runs/a", "runs/b", "--budget", "5m"), "--budget: only with --presets"),
+        (("runs/a", "training.seed=2"), "training.seed=2: settings go with --presets"),
         (("--presets", "gru"), "--output: name the folder"),
         (("--presets", "gru", "--output", "x"), "give --test-source and --test-reference, or --test-pairs"),
         (("--presets", "gru", "--output", "x", "--seeds", "1,x"), "--seeds 1,x: expected different whole numbers"),

@@ -192,7 +192,7 @@ def test_a_reversed_source_is_shown_as_it_was_written(henkan, tmp_path, models):
         (["gradients", "LUONG"], "a trained model reads text; give --pairs"),
         (["gradients", "--pairs", "PAIRS"], "name a model folder or a preset to read the pairs"),
         (["gradients", "LUONG", "--pairs", "PAIRS", "--updates", "3"], "--updates trains on a task"),
-        (["gradients", "lstm-coupled", "--pairs", "PAIRS"], "no model folder and no preset; a cell alone cannot read"),
+        (["gradients", "lstm-coupled", "--pairs", "PAIRS"], "no preset of `henkan presets`; cells read no pairs"),
         (["gradients", "TRANSFORMER", "--pairs", "PAIRS"], "has no recurrent encoder"),
         (["embeddings", "LUONG", "--groups", "none.tsv"], "none.tsv: no such file"),
         (["attention", "LUONG"], "give --text once or more, or --source with a file"),

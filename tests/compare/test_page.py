@@ -9,7 +9,7 @@ import pytest
 from evaluated import write_run
 from henkan.compare import rows
 from henkan.compare.findings import Findings, find
-from henkan.compare.page import write_comparison
+from henkan.compare.page import _settled, write_comparison
 from henkan.compare.systems import System, systems_of
 
 
@@ -38,6 +38,13 @@ def test_all_is_on_the_page(findings: Findings, tmp_path: Path):
         assert expected in page
     assert "<script" not in page
     assert page.count('class="chart"') == 3
+    assert [page.count(f'<th class="number less">{title}<') for title in ("tokens/s", "updates", "loss")] == [1] * 3
+
+
+def test_the_end_of_every_curve_is_in_the_picture():
+    short, long = [(0.1, 4.8)], [(0.2, 5.0), (5.0, 0.4)]
+    assert _settled([long], 5.0) == 0.4, "the beginning would squeeze it flat"
+    assert _settled([short, long], 5.0) == 4.8, "a run that stopped early would be missing"
 
 
 def test_the_numbers_are_beside_it(findings: Findings, tmp_path: Path):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from henkan.data import corpus as module
-from henkan.data.corpus import Corpus, write_corpus
+from henkan.data.corpus import Corpus, write_corpus, write_summary
 from henkan.data.example import Pair
 from henkan.data.readers import ParallelText
+from henkan.data.shards import Shard, ShardWriter
 from henkan.data.transforms import FilterConfig
 from henkan.errors import DataError, FolderError, StorageError
 from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
@@ -23,6 +24,10 @@ PAIRS[10] = Pair("", "leer", 11)
 PAIRS[20] = Pair("long " * 300, "lang " * 300, 21)
 
 
+SHARD = 200
+FILES = ["source.tokens.npy", "source.lengths.npy", "target.tokens.npy", "target.lengths.npy", "lines.npy"]
+
+
 @pytest.fixture(scope="module")
 def tokenizers() -> tuple[Tokenizer, Tokenizer]:
     source = learn(TokenizerConfig(vocabulary=100), [pair.source for pair in PAIRS])
@@ -31,7 +36,7 @@ def tokenizers() -> tuple[Tokenizer, Tokenizer]:
 
 @pytest.fixture
 def folder(tmp_path: Path, tokenizers: tuple[Tokenizer, Tokenizer]) -> Path:
-    write_corpus(tmp_path / "train", PAIRS, *tokenizers, FilterConfig())
+    write_corpus(tmp_path / "train", PAIRS, *tokenizers, FilterConfig(), shard=SHARD)
     return tmp_path / "train"
 
 
@@ -45,9 +50,14 @@ def test_what_is_written_is_read(folder: Path, tokenizers: tuple[Tokenizer, Toke
         assert example.source.dtype == example.target.dtype == np.int32
         assert example.source.tolist() == tokenizers[0].encode([pair.source])[0]
         assert example.target.tolist() == tokenizers[1].encode([pair.target])[0]
-        assert corpus.lines[index] == pair.line
-        assert corpus.source_lengths[index] == len(example.source)
-        assert corpus.target_lengths[index] == len(example.target)
+        assert corpus.line(index) == pair.line
+        lengths = corpus.lengths[index // SHARD]
+        assert lengths.source[index % SHARD] == len(example.source) + 1
+        assert lengths.target[index % SHARD] == len(example.target) + 1
+    for side in ("source", "target"):
+        counted = sum(int(getattr(corpus.lengths[number], side).sum()) for number in range(len(corpus.lengths)))
+        assert corpus.tokens(side) == counted - len(corpus)
+    assert [len(corpus.lengths[number]) for number in range(len(corpus.lengths))] == [200, 200, 97]
     assert corpus.summary["vocabulary"] == {"source": tokenizers[0].size, "target": tokenizers[1].size}
 
 
@@ -59,12 +69,12 @@ def test_a_place_outside_is_refused(folder: Path, index: int):
 
 def test_chunks_do_not_matter(folder: Path, tokenizers: tuple[Tokenizer, Tokenizer], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_CHUNK", 7)
-    seen: list[int] = []
     other = folder.with_name("other")
-    report = write_corpus(other, iter(PAIRS), *tokenizers, FilterConfig(), progress=seen.append)
-    for path in folder.iterdir():
-        assert path.read_bytes() == (other / path.name).read_bytes(), f"{path.name} depends on the size of chunks"
-    assert seen == [*range(7, 499, 7), 499]
+    report = write_corpus(other, iter(PAIRS), *tokenizers, FilterConfig(), shard=SHARD)
+    files = [path.relative_to(folder) for path in folder.rglob("*.*")]
+    assert len(files) == 3 * len(FILES) + 1
+    for path in files:
+        assert (folder / path).read_bytes() == (other / path).read_bytes(), f"{path} depends on the size of chunks"
     assert (report.kept, sum(report.dropped.values())) == (497, 2)
 
 
@@ -74,7 +84,7 @@ def test_ids_take_two_bytes_where_they_fit(tmp_path: Path, size: int, dtype: typ
     assert tokenizer.size == size
     rarest = tokenizer.pieces([size - 1])[0]
     write_corpus(tmp_path / "c", [Pair(rarest, rarest, 1)], tokenizer, tokenizer, FilterConfig())
-    assert np.load(tmp_path / "c" / "source.tokens.npy").dtype == dtype
+    assert np.load(tmp_path / "c" / "00000" / "source.tokens.npy").dtype == dtype
     assert Corpus.open(tmp_path / "c").example(0).target.tolist() == [size - 1]
 
 
@@ -108,10 +118,10 @@ def test_what_a_killed_process_left_is_no_obstacle(tmp_path: Path, tokenizers: t
 
 
 def test_an_existing_folder_is_not_touched(folder: Path, tokenizers: tuple[Tokenizer, Tokenizer]):
-    before = {path: path.read_bytes() for path in folder.iterdir()}
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
     with pytest.raises(FolderError, match="exists already"):
         write_corpus(folder, PAIRS[:3], *tokenizers, FilterConfig())
-    assert before == {path: path.read_bytes() for path in folder.iterdir()}
+    assert before == {path: path.read_bytes() for path in folder.rglob("*.*")}
 
 
 def test_a_full_disk(tmp_path: Path, tokenizers: tuple[Tokenizer, Tokenizer], monkeypatch: pytest.MonkeyPatch):
@@ -124,10 +134,7 @@ def test_a_full_disk(tmp_path: Path, tokenizers: tuple[Tokenizer, Tokenizer], mo
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["source.tokens.npy", "source.offsets.npy", "target.tokens.npy", "target.offsets.npy", "lines.npy", "corpus.json"],
-)
+@pytest.mark.parametrize("name", [*(f"00001/{file}" for file in FILES), "corpus.json"])
 @pytest.mark.parametrize("damage", ["missing", "truncated", "empty", "rubbish"])
 def test_damaged_folders(folder: Path, name: str, damage: str):
     path = folder / name
@@ -137,26 +144,52 @@ def test_damaged_folders(folder: Path, name: str, damage: str):
         path.write_bytes(
             {"truncated": content[: len(content) // 2], "empty": b"", "rubbish": b"\x93NUMPYrubbish"}[damage]
         )
-    with pytest.raises(FolderError, match="prepare it again") as caught:
+    with pytest.raises(FolderError, match="prepare the corpus again") as caught:
         Corpus.open(folder)
-    assert str(folder) in str(caught.value)
+    assert str(path) in str(caught.value)
 
 
 def test_files_of_another_corpus(folder: Path, tmp_path: Path, tokenizers: tuple[Tokenizer, Tokenizer]):
-    write_corpus(tmp_path / "other", PAIRS[:400], *tokenizers, FilterConfig())
-    shutil.copy(tmp_path / "other" / "source.tokens.npy", folder)
-    with pytest.raises(FolderError, match="does not belong"):
+    write_corpus(tmp_path / "other", PAIRS[100:], *tokenizers, FilterConfig(), shard=SHARD)
+    shutil.copy(tmp_path / "other" / "00001" / "source.tokens.npy", folder / "00001")
+    with pytest.raises(FolderError, match=r"00001/source\.lengths\.npy counts .* do not belong together"):
         Corpus.open(folder)
 
 
 def test_pickled_arrays_are_refused(folder: Path):
-    np.save(folder / "lines.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(FolderError, match="not a prepared corpus"):
+    np.save(folder / "00000" / "lines.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(FolderError, match=r"lines\.npy: missing or damaged"):
         Corpus.open(folder)
 
 
 def test_another_format(folder: Path):
     summary = json.loads((folder / "corpus.json").read_text())
     (folder / "corpus.json").write_text(json.dumps(summary | {"format": 99}))
-    with pytest.raises(FolderError, match="corpus format 99, expected 1"):
+    with pytest.raises(FolderError, match="corpus format 99, expected 2"):
         Corpus.open(folder)
+
+
+def test_a_shard_that_goes_bad_while_others_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "OPEN_SHARDS", 1)
+    corpus = Corpus.open(folder)
+    corpus.example(0)
+    (folder / "00001" / "target.tokens.npy").unlink()
+    with pytest.raises(FolderError, match=r"00001/target\.tokens\.npy: missing or damaged \(No such file"):
+        corpus.example(SHARD)
+    (folder / "00002" / "target.lengths.npy").write_bytes(b"")
+    with pytest.raises(FolderError, match=r"00002/target\.lengths\.npy"):
+        corpus.lengths[2]
+
+
+def test_lengths_take_one_byte_where_they_fit(tmp_path: Path):
+    for longest, dtype in ((255, np.uint8), (256, np.uint16), (1 << 16, np.uint32)):
+        with ShardWriter(tmp_path / str(longest), (100, 100)) as writer:
+            ids = np.zeros(longest + 1, dtype=np.uint32)
+            writer.add([1, 2], [ids, ids], [np.array([1, longest])] * 2)
+        assert np.load(tmp_path / str(longest) / "source.lengths.npy").dtype == dtype
+        shard = Shard.open(tmp_path / str(longest), 2)
+        assert [len(shard.target.row(place)) for place in (0, 1)] == [1, longest]
+        write_summary(tmp_path, 2, 2, {"source": 0, "target": 0})
+        (tmp_path / str(longest)).rename(tmp_path / "00000")
+        assert Corpus.open(tmp_path).lengths[0].source.tolist() == [2, longest + 1], "END makes no length overflow"
+        shutil.rmtree(tmp_path / "00000")

@@ -12,6 +12,7 @@ from henkan.data.example import Pair
 from henkan.data.split import (
     EQUAL_SIDES,
     TARGET_SEEN,
+    _Lowest,
     bucket,
     choose_holdout,
     core,
@@ -167,6 +168,23 @@ def test_a_holdout_never_takes_all_or_nothing() -> None:
     for sources in ([], ["same"], ["same", "Same"]):
         with pytest.raises(DataError, match="at least 2 different sources"):
             choose_holdout(sources, 5)
+
+
+def test_a_holdout_remembers_the_lowest_buckets_alone() -> None:
+    """Against sorting them all, for streams that are gathered many times."""
+    draw = np.random.default_rng(0)
+    for wanted in (0, 1, 5, 300, 5000):
+        for distinct in (1, 2, 50, 4000, 1 << 40):
+            stream = draw.integers(0, distinct, 3000) / distinct
+            lowest = _Lowest(wanted, slack=64)
+            for place in stream.tolist():
+                lowest.add(place)
+            places, counts = np.unique(stream, return_counts=True)
+            below = np.clip(np.searchsorted(np.cumsum(counts), wanted, side="right"), 1, max(1, len(places) - 1))
+            expected = None if len(places) < 2 else (places[below], counts[:below].sum())
+            assert lowest.threshold() == expected, f"{wanted} wanted of {distinct} distinct"
+            assert lowest.seen == 3000
+            assert len(lowest._places) <= max(2, wanted + 1)
 
 
 def _brute_force(tests: list[str], trainings: list[str], threshold: Fraction) -> list[int]:

@@ -52,6 +52,16 @@ def test_an_alignment_is_dark_where_the_weight_is(tmp_path):
     pixels(tmp_path / "a.png")
 
 
+def test_a_caption_wider_than_its_picture_is_broken(tmp_path):
+    narrow = Alignment(["one", "</s>"], ["</s>"], np.ones((1, 2)))
+    pictures.alignment_picture(tmp_path / "short.png", narrow, "x")
+    pictures.alignment_picture(tmp_path / "long.png", narrow, "a caption of many words " * 5)
+    short, long = pixels(tmp_path / "short.png"), pixels(tmp_path / "long.png")
+    assert short.shape == long.shape
+    margin = np.s_[:, [*range(4), *range(-4, 0)], :3]
+    assert long[margin].min() == 1.0, "letters run over the edge"
+
+
 def test_long_sentences_still_make_a_picture(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "LARGEST", 4.0)
     alignment = Alignment(["word"] * 25, ["wort"] * 25, np.eye(25))

@@ -1,6 +1,6 @@
 """What an encoder-decoder's settings refuse and with which words, and how gradients reach what they build."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 import zoo
 from henkan.models.encoder_decoder import EncoderDecoderConfig
+from henkan.nn.cells import CellConfig
 from henkan.tensors import IGNORE
 
 LSTM = {"kind": "lstm", "size": 8}
@@ -36,6 +37,14 @@ REFUSED = {
         "encoder": RECURRENT,
         "decoder": {"kind": "luong", "cell": LSTM, "layers": 2},
     },
+    "gru cells cannot start from the last state of lstm cells: only an LSTM's has a cell beside the output": {
+        "encoder": RECURRENT,
+        "decoder": {"kind": "recurrent", "cell": {"kind": "gru", "size": 8}},
+    },
+    "lstm-1997 cells cannot start from the last state of rnn cells": {
+        "encoder": {"kind": "recurrent", "cell": {"kind": "rnn", "size": 8}},
+        "decoder": {"kind": "luong", "cell": {"kind": "lstm-1997", "size": 8}},
+    },
     "dot scores need equal widths: the query has 8, the keys have 16": {
         "encoder": {**RECURRENT, "bidirectional": True},
         "decoder": {**BAHDANAU, "attention": {"kind": "soft", "scores": {"kind": "dot"}}},
@@ -51,6 +60,14 @@ REFUSED = {
 
 def config(settings: dict[str, Any]) -> EncoderDecoderConfig:
     return EncoderDecoderConfig.model_validate({"embedding": 8} | settings)
+
+
+CELL_KINDS = get_args(get_args(CellConfig)[0])
+
+
+@pytest.mark.parametrize("cell", CELL_KINDS)
+def test_cells_say_what_their_states_are_made_of(cell):
+    assert cell.parts == len(cell(size=3).build(2).start(1))
 
 
 @pytest.mark.parametrize("message", REFUSED)

@@ -44,7 +44,9 @@ def test_reinforce_needs_something_to_draw(preset):
 
 @pytest.mark.parametrize("preset", ["transformer-small", "seq2seq-2014", "hard-attention"])
 def test_coverage_needs_weights(preset):
-    with pytest.raises(ConfigError, match=r"objective 'coverage' needs .* not '(hard|none)'"):
+    with pytest.raises(
+        ConfigError, match=r"objective 'coverage' needs .*'soft', 'local' or 'coverage', here it is '(hard|none)'"
+    ):
         recipe(preset, {}, kind="coverage")
 
 

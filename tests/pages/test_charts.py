@@ -25,6 +25,16 @@ def test_numbers_on_axes_are_short():
     ]  # fmt: skip
 
 
+def test_what_is_counted_has_no_fractions_on_its_axis():
+    def marks(last: float, whole: bool) -> list[str]:
+        chart = line_chart("a", "", [Series("b", [(1, 1.0)])], last=last, whole=whole)
+        return re.findall(r'<span class="x"[^>]*>([^<]+)<', chart)
+
+    assert marks(1, whole=True) == ["0", "1"]
+    assert marks(1, whole=False) == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+    assert marks(11, whole=True) == ["0", "5", "10"]
+
+
 def test_thinning_keeps_the_mean():
     points = [(float(x), float(x * x)) for x in range(1200)]
     few, group = thinned(points, most=300)

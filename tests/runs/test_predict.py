@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from henkan.errors import ConfigError
 from henkan.model import Model
 from henkan.prediction import Predictor, joined, split_line, windows
 from henkan.tasks.translator import Prediction
@@ -59,6 +60,27 @@ def test_json_lines_hold_scores_pieces_and_alignments(henkan, finished_run: Path
         assert all(0 <= place < len(row["source_pieces"]) for place in row["alignment"])
     scores = [row["score"] for row in rows[:3]]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_alignments_that_cannot_be_told_are_refused(henkan, finished_run: Path, toy_model: Model, tmp_path: Path):
+    file = tmp_path / "input.txt"
+    file.write_text("ka mo ri\n", encoding="utf-8")
+    code, out, err = henkan("predict", finished_run, file, "--align")
+    assert (code, out) == (2, "")
+    assert "choose --format tsv or jsonl" in err
+
+    class Blind:
+        """A model without attention."""
+
+        def __getattr__(self, name):
+            return getattr(toy_model, name)
+
+        def explain(self, sources, options, align):
+            return toy_model.explain(sources, options)
+
+    predictor = Predictor(Blind(), {}, align=True, longest=100, may_split=True)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="no attention over its source; leave --align out"):
+        next(predictor.rows(["ka mo"], 1, "tsv"))
 
 
 def test_tsv_has_line_score_and_output(henkan, finished_run: Path, tmp_path: Path):

@@ -24,7 +24,7 @@ def test_steps() -> None:
 
 def test_epochs() -> None:
     limit = EpochsLimit(4, 100, None)
-    state = TrainingState(epoch=1, number=50, epoch_size=100)
+    state = TrainingState(epoch=1, number=50, window_size=100)
     assert limit.progress(state) == 1.5 / 4
     assert limit.progress(TrainingState(epoch=4)) == 1.0
     assert sum(limit.validation_due(TrainingState(update=update)) for update in range(1, 401)) in range(10, 21)
@@ -36,7 +36,7 @@ def simulate(budget: float, *, begun: float, update: float, validation: float, s
     limit = BudgetLimit(tiny_options(budget=budget), reserve=2.0)
     validations, spent, progress = 0, 0.0, [limit.progress(state)]
     while progress[-1] < 1.0:
-        state.advance(10, 1)
+        state.advance(1, 10, 1)
         state.elapsed += update
         progress.append(limit.progress(state))
         assert progress[-1] >= progress[-2], "progress never falls"
@@ -75,7 +75,24 @@ def test_the_place_in_the_epochs() -> None:
     state = TrainingState()
     places = []
     for size in (2, 2, 3, 3, 3):
-        state.advance(size, 10)
+        state.advance(1, size, 10)
         places.append((state.update, state.epoch, state.number, state.moment.epoch))
     assert places == [(1, 0, 1, 0.5), (2, 1, 0, 1.0), (3, 1, 1, 1 + 1 / 3), (4, 1, 2, 1 + 2 / 3), (5, 2, 0, 2.0)]
     assert state.tokens == 50
+
+
+def test_the_place_in_the_windows_of_an_epoch() -> None:
+    state = TrainingState()
+    places = []
+    for size in (2, 2, 1, 3, 3):  # the second epoch has windows of 3 updates
+        state.advance(2, size, 10)
+        places.append((state.epoch, state.window, state.number, state.moment.epoch))
+    assert places == [(0, 0, 1, 0.25), (0, 1, 0, 0.5), (1, 0, 0, 1.0), (1, 0, 1, 1 + 1 / 6), (1, 0, 2, 1 + 2 / 6)]
+
+
+def test_a_state_from_before_there_were_windows() -> None:
+    state = TrainingState(update=7, epoch=1, number=3, window_size=4)
+    values = state.to_json()
+    values["epoch_size"] = values.pop("window_size")
+    del values["windows"], values["window"]
+    assert TrainingState.from_json(values) == state

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from henkan.errors import StorageError
-from henkan.training.log import RunLog, describe, read_events
+from henkan.progress import describe
+from henkan.training.log import RunLog, read_events
 
 
 def write(path: Path, *events: dict) -> None:

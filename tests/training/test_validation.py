@@ -51,6 +51,13 @@ def test_better_is_higher_or_lower_by_name() -> None:
     assert not is_better("bleu", low, low), "as good is not better"
 
 
+def test_the_loss_decides_between_equal_scores() -> None:
+    early, late = Best(3, 3.3, {"exact-match": 0.0}), Best(47, 1.5, {"exact-match": 0.0})
+    assert is_better("exact-match", late, early), "44 updates of learning would be thrown away"
+    assert not is_better("exact-match", early, late)
+    assert not is_better("exact-match", Best(50, math.nan, {"exact-match": 0.0}), late)
+
+
 def test_a_nan_is_never_better() -> None:
     nan, some = Best(1, math.nan, {}), Best(2, 3.0, {})
     assert not is_better("loss", nan, some)

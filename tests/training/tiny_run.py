@@ -90,14 +90,14 @@ class TinyTask:
         self.scores: list[float] = []  # what evaluate gives, in turn; then the share of right answers
         self.poisoned: set[int] = set()  # examples whose loss is infinite
 
-    def lengths(self, split: str) -> Lengths:
+    def lengths(self, split: str) -> list[Lengths]:
         """Between 1 and 7 tokens a side."""
         lengths = np.random.default_rng(5).integers(1, 8, EXAMPLES[split])
-        return Lengths(lengths, lengths)
+        return [Lengths(lengths, lengths)]
 
     def example(self, split: str, index: int, rng: np.random.Generator) -> Example:
         """Tokens that only the index decides, and noise that the generator decides."""
-        length = int(self.lengths(split).source[index])
+        length = int(self.lengths(split)[0].source[index])
         ids = np.random.default_rng([index, split == "train"]).integers(4, VOCABULARY, length)
         noisy = np.where(rng.random(length) < 0.1, 1, ids)
         return Example(index, noisy.astype(np.int32), (VOCABULARY + 3 - ids).astype(np.int32))

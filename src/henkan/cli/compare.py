@@ -104,6 +104,8 @@ def compare(
         if idle := [name for name, value in told.items() if value is not None]:
             raise ConfigError(f"--{idle[0].replace('_', '-')}: only with --presets or --variant, which are trained")
         folders = [Path(word) for word in what or []]
+        if misplaced := [str(folder) for folder in folders if "=" in str(folder) and not folder.exists()]:
+            raise ConfigError(f"{misplaced[0]}: settings go with --presets or --variant; finished runs keep theirs")
         if len(folders) < 2:
             raise ConfigError("name at least two run folders, or --presets to train some")
         from henkan.compare.systems import systems_of
@@ -164,7 +166,8 @@ def _terms(budget: str | None, matched: bool, overrides: Sequence[str]) -> str:
     """How all were trained, in a sentence."""
     told = [f"each trained for {budget}" if budget else "trained by the settings of their recipes"]
     told.append("brought to the size of the first" if matched else "each of its own size")
-    return f"{', '.join([*told, *overrides])}.".capitalize()
+    sentence = ", ".join([*told, *overrides])
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def _tell(systems: "list[System]", metric: str | None, output: Path, facts: list[str], console: "Console") -> None:

@@ -21,7 +21,7 @@ OUTPUT = Annotated[Path, typer.Option(help="Folder for the picture, the page and
 USUAL_CELLS = ("rnn", "rnn@2", "relu-rnn", "lstm-1997", "lstm", "gru")
 
 
-@inspect.command("gradients")
+@inspect.command("gradients", short_help="How far back in time an error reaches.")
 def gradients(
     subjects: Annotated[
         list[str] | None,
@@ -83,7 +83,7 @@ def gradients(
     _tell([output / "gradients.png"], output, "gradients", missing)
 
 
-@inspect.command("embeddings")
+@inspect.command("embeddings", short_help="Sentences as points of a map.")
 def embeddings(
     model: Annotated[Path, typer.Argument(help="A model folder, or a run folder.")],
     groups: Annotated[
@@ -128,7 +128,7 @@ def embeddings(
     _tell([output / "embeddings.png"], output, "embeddings", missing)
 
 
-@inspect.command("attention")
+@inspect.command("attention", short_help="Where the model looked, word by word.")
 def attention(
     model: Annotated[Path, typer.Argument(help="A model folder, or a run folder.")],
     text: Annotated[list[str] | None, typer.Option(help="A source; several allowed.")] = None,

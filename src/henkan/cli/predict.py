@@ -60,6 +60,8 @@ def predict(
 
     if long_lines not in ("split", "refuse"):
         raise ConfigError(f"--long-lines {long_lines!r}: expected split or refuse")
+    if align and output_format is Format.TEXT:
+        raise ConfigError("--align: text has no room for it; choose --format tsv or jsonl")
     loaded = load(model, *(others or []))
     longest = longest or max(8, loaded.config.data.filters.max_length)
     given = {

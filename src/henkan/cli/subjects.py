@@ -147,7 +147,9 @@ def _model(name: str, pairs: Path, seed: int) -> Model:
     if Path(name).exists():
         return load(name)
     if name not in [preset.name for preset in presets.PRESETS]:
-        raise ConfigError(f"{name!r} is no model folder and no preset; a cell alone cannot read pairs")
+        raise ConfigError(
+            f"{name!r} is no model folder and no preset of `henkan presets`; cells read no pairs: leave --pairs out"
+        )
     config = _settings(name, pairs)
     with tempfile.TemporaryDirectory() as folder:
         prepared = prepare(config.data, config.vocabulary, Path(folder) / "prepared", lambda line: None)

@@ -22,7 +22,7 @@ from henkan.compare.systems import System, read_trained
 from henkan.errors import FolderError, NonFiniteLoss, RunError, Stopped
 from henkan.evaluation import evaluate, read_outputs, record
 from henkan.model import load
-from henkan.training.log import describe
+from henkan.progress import describe
 from henkan.training.signals import raising
 
 Test = Sequence[tuple[str, list[str]]]

@@ -19,6 +19,7 @@ SAMPLES = 8
 """Sources whose outputs are shown side by side."""
 
 _SCORE = 4  # place of the score among the columns of numbers; its interval follows
+_LESS_NEEDED = (1, 2, 3)  # of these columns: a narrow screen leaves them out, so that the score is seen
 
 _SPELLED = {"loss": "Validation loss", "bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
 
@@ -49,14 +50,16 @@ def page(findings: Findings, facts: Sequence[str]) -> str:
 def _scores(findings: Findings) -> str:
     top = max(max(finding.score.value, finding.score.high or 0) for finding in findings.systems)
     first, _, *titles = rows.head(findings)
-    head = f"<th>{escape(first)}</th>" + "".join(f'<th class="number">{escape(title)}</th>' for title in titles)
+    kinds = ["number less" if place in _LESS_NEEDED else "number" for place in range(len(titles))]
+    titled = zip(kinds, titles, strict=True)
+    head = f"<th>{escape(first)}</th>" + "".join(f'<th class="{kind}">{escape(title)}</th>' for kind, title in titled)
     body = []
     for finding in findings.systems:
         score = finding.score
         name, made_as, *numbers = map(escape, rows.row(finding))
         numbers[_SCORE] = f"<b>{numbers[_SCORE]}</b>"
         numbers[_SCORE + 1] += interval_bar(score.value, score.low, score.high, top)
-        cells = "".join(f'<td class="number">{cell}</td>' for cell in numbers)
+        cells = "".join(f'<td class="{kind}">{cell}</td>' for kind, cell in zip(kinds, numbers, strict=True))
         body.append(f'<tr><td><b>{name}</b><br><span class="unit">{made_as}</span></td>{cells}</tr>')
     content = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     notes = (escape(note).replace("|", "|<wbr>") for note in rows.notes(findings))
@@ -135,14 +138,13 @@ def _learning(findings: Findings) -> str:
             title = _SPELLED.get(name, name.replace("_", " "))
             unit = "nats per token, by minutes" if name == "loss" else "validation, greedy, by minutes"
             ceiling = _settled([line.points for line in series], last) if name == "loss" else None
-            charts.append(line_chart(title, unit, series, last=last, across="minute", ceiling=ceiling))
+            charts.append(line_chart(title, unit, series, last=last, across="minute", whole=False, ceiling=ceiling))
     return section("Learning", f'<div class="charts even">{"".join(charts)}</div>', "by time") if charts else ""
 
 
 def _settled(curves: Sequence[Sequence[Point]], last: float) -> float:
-    """The highest value after the first tenth of the time: what is above would squeeze the rest flat."""
-    values = [y for points in curves for x, y in points]
-    return max([y for points in curves for x, y in points if x >= 0.1 * last] or values)
+    """The highest value after the first tenth of the time or at a curve's end: what is above would squeeze the rest."""
+    return max(y for points in curves for x, y in points if x >= 0.1 * last or (x, y) == points[-1])
 
 
 def _widths(findings: Findings) -> str:

@@ -1,87 +1,112 @@
 """One split of a data set as memory-mapped integers: made once, then read without any parsing.
 
-FOLDER/source.tokens.npy    the ids of all sources end to end, uint16 (uint32 from 65,536 entries on)
-FOLDER/source.offsets.npy   (pairs + 1,) int64: source k is tokens[offsets[k]:offsets[k + 1]]
-FOLDER/target.tokens.npy    the same for the targets
-FOLDER/target.offsets.npy
-FOLDER/lines.npy            (pairs,) int64: the line each pair stood on, counted from 1
-FOLDER/corpus.json          format, number of pairs, vocabulary sizes, the filter report
+FOLDER/corpus.json           format, numbers of pairs and tokens, vocabulary sizes, the filter report
+FOLDER/00000, 00001, ...     shards of 262,144 pairs, see shards.py; the last may have fewer
+
+A few shards are open at a time, so memory does not grow with the corpus, neither in writing nor in reading.
 """
 
 import json
 import os
 import shutil
-from array import array
-from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate, chain, islice
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from henkan.data.example import Example, Pair
+from henkan.data.plan import Lengths
+from henkan.data.shards import SIDES, Shard, ShardWriter, read_lengths
 from henkan.data.transforms import FilterConfig, FilterReport
 from henkan.errors import DataError, FolderError, StorageError
 from henkan.text.tokenizer import Tokenizer
 
-FORMAT = 1
+FORMAT = 2
+SHARD = 1 << 18
+"""Pairs in a shard."""
+
+OPEN_SHARDS = 12
+"""Shards that stay open: a few more than a window of the plan has, so that an epoch opens each of them once."""
+
 _CHUNK = 4096
-_SIDES = ("source", "target")
+
+T = TypeVar("T")
+
+
+class CorpusLengths:
+    """Tokens of each pair, END counted, shard by shard, read when asked for: what a plan is made from."""
+
+    def __init__(self, folder: Path, sizes: list[int]) -> None:
+        self._folder = folder
+        self._sizes = sizes
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __getitem__(self, number: int, /) -> Lengths:
+        source, target = read_lengths(shard_folder(self._folder, number), self._sizes[number])
+        return Lengths(_with_end(source), _with_end(target))
 
 
 class Corpus:
-    """A split that :func:`write_corpus` wrote, opened for reading; make one with :meth:`open`.
+    """A split that :func:`write_corpus` wrote, opened for reading; make one with :meth:`open`. Threads may share it.
 
     Attributes:
-        source_lengths, target_lengths: (pairs,) int32, tokens of each pair, END not counted.
-        lines: (pairs,) int64, the line on which each pair stood in the file it came from.
+        lengths: of all pairs, END counted.
         summary: what is in ``corpus.json``.
     """
 
-    def __init__(self, summary: dict[str, Any], tokens: list[np.ndarray], offsets: list[np.ndarray], lines: np.ndarray):
+    def __init__(self, folder: Path, summary: dict[str, Any]) -> None:
         self.summary = summary
-        self.lines = lines
-        self._source, self._target = tokens
-        self._source_offsets, self._target_offsets = offsets
-        self.source_lengths, self.target_lengths = (np.diff(side).astype(np.int32) for side in offsets)
+        self._pairs, self._size = int(summary["pairs"]), int(summary["shard"])
+        sizes = [min(self._size, self._pairs - first) for first in range(0, self._pairs, self._size)]
+        self.lengths = CorpusLengths(folder, sizes)
+        self._shard = lru_cache(OPEN_SHARDS)(lambda number: Shard.open(shard_folder(folder, number), sizes[number]))
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Map the files of a folder into memory; nothing but the offsets is read.
+        """Look at every file of a folder; nothing but the lengths is read.
 
         Raises:
-            FolderError: the folder is missing, damaged, or of another version.
+            FolderError: the folder is missing, damaged, or of another version; names the file.
         """
+        path = folder / "corpus.json"
         try:
-            summary = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+            summary = json.loads(path.read_text(encoding="utf-8"))
             if summary["format"] != FORMAT:
                 raise FolderError(f"{folder}: corpus format {summary['format']}, expected {FORMAT}; prepare it again")
-            pairs = summary["pairs"]
-            tokens = [_open(folder / f"{side}.tokens.npy", np.unsignedinteger) for side in _SIDES]
-            offsets = [_open(folder / f"{side}.offsets.npy", np.int64, pairs + 1) for side in _SIDES]
-            lines = _open(folder / "lines.npy", np.int64, pairs)
-            for side, ids, starts in zip(_SIDES, tokens, offsets, strict=True):
-                if starts[0] != 0 or starts[-1] != len(ids) or (np.diff(starts) < 0).any():
-                    raise ValueError(f"{side}.offsets.npy does not belong to {side}.tokens.npy")
-        except FolderError:
-            raise
-        except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
-            raise FolderError(f"{folder} is not a prepared corpus ({error}); prepare it again") from error
-        return cls(summary, tokens, offsets, lines)
+            corpus = cls(folder, summary)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise FolderError(f"{path}: missing or damaged ({error}); prepare the corpus again") from error
+        for number in range(len(corpus.lengths)):
+            corpus._shard(number)
+        return corpus
 
     def __len__(self) -> int:
-        return len(self.lines)
+        return self._pairs
+
+    def tokens(self, side: str) -> int:
+        """How many all sources, or all targets, have together, END not counted."""
+        return int(self.summary["tokens"][side])
 
     def example(self, index: int) -> Example:
         """The pair at a place, 0 to ``len(corpus) - 1``."""
-        if not 0 <= index < len(self.lines):
-            raise IndexError(f"pair {index} of a corpus of {len(self.lines)}")
-        sources, targets = self._source_offsets, self._target_offsets
-        return Example(
-            int(index),
-            self._source[sources[index] : sources[index + 1]].astype(np.int32),
-            self._target[targets[index] : targets[index + 1]].astype(np.int32),
-        )
+        shard, place = self._find(index)
+        return Example(int(index), shard.source.row(place), shard.target.row(place))
+
+    def line(self, index: int) -> int:
+        """Where the pair stood in the file it came from, counted from 1."""
+        shard, place = self._find(index)
+        return int(shard.lines[place])
+
+    def _find(self, index: int) -> tuple[Shard, int]:
+        if not 0 <= index < self._pairs:
+            raise IndexError(f"pair {index} of a corpus of {self._pairs}")
+        number, place = divmod(index, self._size)
+        return self._shard(number), place
 
 
 def write_corpus(
@@ -91,13 +116,13 @@ def write_corpus(
     target_tokenizer: Tokenizer,
     filters: FilterConfig,
     name: str = "pairs",
-    progress: Callable[[int], None] | None = None,
+    shard: int = SHARD,
 ) -> FilterReport:
     """Encode and filter pairs into a new folder, some thousand at a time; the folder appears whole or not at all.
 
     Args:
         name: what an error calls the pairs.
-        progress: called now and then with the number of pairs read so far.
+        shard: pairs in a shard.
 
     Raises:
         DataError: whatever reading the pairs raises; or no pair was left after filtering.
@@ -110,7 +135,7 @@ def write_corpus(
     try:
         shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
         partial.mkdir(parents=True)
-        report = _write(partial, pairs, (source_tokenizer, target_tokenizer), filters, name, progress)
+        report = _write(partial, pairs, (source_tokenizer, target_tokenizer), filters, name, shard)
         _synchronise(partial)
         os.replace(partial, folder)
     except OSError as error:
@@ -120,96 +145,76 @@ def write_corpus(
     return report
 
 
+def write_summary(folder: Path, pairs: int, shard: int, tokens: Mapping[str, int], **more: Any) -> None:
+    """Write ``corpus.json``, which makes a corpus of a folder of shards.
+
+    Args:
+        shard: pairs in every shard but the last.
+        tokens: of all sources and of all targets.
+        more: further facts, on which nothing here depends.
+    """
+    summary = {"format": FORMAT, "pairs": pairs, "shard": shard, "tokens": dict(tokens), **more}
+    (folder / "corpus.json").write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def shard_folder(folder: Path, number: int) -> Path:
+    """Where a shard of a corpus is; they count from 0."""
+    return folder / f"{number:05}"
+
+
 def _write(
     folder: Path,
     pairs: Iterable[Pair],
     tokenizers: tuple[Tokenizer, Tokenizer],
     filters: FilterConfig,
     name: str,
-    progress: Callable[[int], None] | None,
+    shard: int,
 ) -> FilterReport:
     report = FilterReport()
-    lines = array("q")
-    with _SideWriter(folder, "source", tokenizers[0]) as source, _SideWriter(folder, "target", tokenizers[1]) as target:
-        for chunk in _chunks(pairs):
-            kept: tuple[list[list[int]], list[list[int]]] = ([], [])
-            sources = tokenizers[0].encode([pair.source for pair in chunk])
-            targets = tokenizers[1].encode([pair.target for pair in chunk])
-            for pair, source_ids, target_ids in zip(chunk, sources, targets, strict=True):
-                if reason := filters.reason(pair, len(source_ids), len(target_ids)):
-                    report.drop(reason, pair)
-                    continue
-                lines.append(pair.line)
-                kept[0].append(source_ids)
-                kept[1].append(target_ids)
-            source.add(kept[0])
-            target.add(kept[1])
-            report.kept = len(lines)
-            if progress is not None:
-                progress(report.read)
+    vocabulary = {side: tokenizer.size for side, tokenizer in zip(SIDES, tokenizers, strict=True)}
+    tokens = dict.fromkeys(SIDES, 0)
+    rows = _encoded(pairs, tokenizers, filters, report)
+    for number, first in enumerate(rows):
+        with ShardWriter(shard_folder(folder, number), list(vocabulary.values())) as writer:
+            for chunk in _chunks(chain([first], islice(rows, shard - 1))):
+                lines, *texts = zip(*chunk, strict=True)
+                ids = [np.fromiter(chain.from_iterable(side), dtype=np.uint32) for side in texts]
+                writer.add(lines, ids, [np.fromiter(map(len, side), dtype=np.uint32) for side in texts])
+                for side, found in zip(SIDES, ids, strict=True):
+                    tokens[side] += len(found)
     if not report.kept:
         raise DataError(f"{name}: no pair is left: {report}" if report.read else f"{name}: there are none")
-    np.save(folder / "lines.npy", np.frombuffer(lines, dtype=np.int64))
-    summary = {
-        "format": FORMAT,
-        "pairs": report.kept,
-        "vocabulary": {side: tokenizer.size for side, tokenizer in zip(_SIDES, tokenizers, strict=True)},
-        "filters": report.to_json(),
-    }
-    (folder / "corpus.json").write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
+    write_summary(folder, report.kept, shard, tokens, vocabulary=vocabulary, filters=report.to_json())
     return report
 
 
-class _SideWriter:
-    """Writes the ids of one side as they come. The header of an ``.npy`` file states the length, so it is written
-    again at the end; NumPy leaves room in it for that."""
-
-    def __init__(self, folder: Path, side: str, tokenizer: Tokenizer) -> None:
-        self._folder, self._side = folder, side
-        self._dtype = np.dtype(np.uint16 if tokenizer.size <= 1 << 16 else np.uint32)
-        self._offsets = array("q", [0])
-
-    def __enter__(self) -> Self:
-        self._file = (self._folder / f"{self._side}.tokens.npy").open("wb")
-        self._data_at = self._write_header()
-        return self
-
-    def add(self, rows: list[list[int]]) -> None:
-        ends = accumulate(map(len, rows), initial=self._offsets.pop())
-        self._offsets.extend(ends)
-        self._file.write(np.fromiter(chain.from_iterable(rows), dtype=self._dtype).tobytes())
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._file:
-            if kind is None:
-                data_at = self._write_header()
-                assert data_at == self._data_at, "the header outgrew its place"
-                np.save(self._folder / f"{self._side}.offsets.npy", np.frombuffer(self._offsets, dtype=np.int64))
-
-    def _write_header(self) -> int:
-        self._file.seek(0)
-        shape = (self._offsets[-1],)
-        header = {"descr": self._dtype.str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
-        return self._file.tell()
+def _encoded(
+    pairs: Iterable[Pair], tokenizers: tuple[Tokenizer, Tokenizer], filters: FilterConfig, report: FilterReport
+) -> Iterator[tuple[int, list[int], list[int]]]:
+    """Line, source and target of the pairs that are kept."""
+    for chunk in _chunks(pairs):
+        sources = tokenizers[0].encode([pair.source for pair in chunk])
+        targets = tokenizers[1].encode([pair.target for pair in chunk])
+        for pair, source, target in zip(chunk, sources, targets, strict=True):
+            if reason := filters.reason(pair, len(source), len(target)):
+                report.drop(reason, pair)
+            else:
+                report.kept += 1
+                yield pair.line, source, target
 
 
-def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
-    stream = iter(pairs)
+def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    stream = iter(items)
     while chunk := list(islice(stream, _CHUNK)):
         yield chunk
 
 
-def _open(path: Path, kind: type[np.generic], length: int | None = None) -> np.ndarray:
-    """A mapped vector of integers, of the kind and length it must have."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)  # slices of a plain view are faster
-    if array.ndim != 1 or not np.issubdtype(array.dtype, kind) or length not in (None, len(array)):
-        raise ValueError(f"{path.name} holds {array.dtype} of shape {array.shape}")
-    return array
+def _with_end(lengths: np.ndarray) -> np.ndarray:
+    return np.add(lengths, 1, dtype=np.int32)
 
 
 def _synchronise(folder: Path) -> None:
     """Have the files on the disk before the folder gets its name."""
-    for path in folder.iterdir():
+    for path in folder.rglob("*.*"):
         with path.open("rb+") as file:
             os.fsync(file.fileno())

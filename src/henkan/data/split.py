@@ -152,29 +152,68 @@ def choose_holdout(sources: Iterable[str], wanted: int, salt: str = "valid") -> 
     Raises:
         DataError: all sources are one and the same, so there is nothing to set aside.
     """
-    by_key, by_text = array("d"), array("d")
+    by_key, by_text = _Lowest(wanted), _Lowest(wanted)
     for source in sources:
-        by_key.append(bucket(key(source), salt))
-        by_text.append(bucket(folded(source), salt))
-    threshold = _threshold(by_key, wanted)
-    if threshold is not None and np.count_nonzero(np.asarray(by_key) < threshold) in range(wanted // 2, 2 * wanted + 1):
-        return Holdout(salt, threshold, key)
-    threshold = _threshold(by_text, wanted)
-    if threshold is None:
+        by_key.add(bucket(key(source), salt))
+        by_text.add(bucket(folded(source), salt))
+    found = by_key.threshold()
+    if found is not None and found[1] in range(wanted // 2, 2 * wanted + 1):
+        return Holdout(salt, found[0], key)
+    found = by_text.threshold()
+    if found is None:
         raise DataError(
-            f"{len(by_text)} training pairs, all of one source: expected at least 2 different sources to hold a "
+            f"{by_text.seen} training pairs, all of one source: expected at least 2 different sources to hold a "
             "validation part out of them; give a validation set of its own (--valid-source and --valid-target)"
         )
-    return Holdout(salt, threshold, folded)
+    return Holdout(salt, found[0], folded)
 
 
-def _threshold(buckets: Iterable[float], wanted: int) -> float | None:
-    """The bucket below which at most ``wanted`` lie, or all of the lowest; None if there is only one bucket."""
-    places, counts = np.unique(np.fromiter(buckets, float), return_counts=True)
-    if len(places) < 2:
-        return None
-    below = np.searchsorted(np.cumsum(counts), wanted, side="right")  # distinct buckets that fit into ``wanted``
-    return float(places[np.clip(below, 1, len(places) - 1)])
+class _Lowest:
+    """The lowest buckets of a stream with their counts: those that hold ``wanted`` entries, and the next.
+
+    Memory depends on ``wanted`` alone, however long the stream is.
+    """
+
+    def __init__(self, wanted: int, slack: int = 100_000) -> None:
+        self.seen = 0
+        self._wanted = wanted
+        self._slack = slack  # entries that are gathered at a time, at least
+        self._recent = array("d")
+        self._places = np.zeros(0)
+        self._counts = np.zeros(0, dtype=np.int64)
+        self._highest = math.inf  # of what can still matter
+
+    def add(self, place: float) -> None:
+        """One more entry, by its bucket."""
+        self.seen += 1
+        if place <= self._highest:
+            self._recent.append(place)
+            if len(self._recent) >= self._wanted + self._slack:
+                self._gather()
+
+    def threshold(self) -> tuple[float, int] | None:
+        """The bucket below which at most ``wanted`` entries lie, or all of the lowest bucket; and how many lie below.
+        None if there is only one bucket."""
+        self._gather()
+        if len(self._places) < 2:
+            return None
+        below = np.clip(self._fitting(), 1, len(self._places) - 1)
+        return float(self._places[below]), int(self._counts[:below].sum())
+
+    def _fitting(self) -> int:
+        """How many buckets fit into ``wanted``."""
+        return int(np.searchsorted(np.cumsum(self._counts), self._wanted, side="right"))
+
+    def _gather(self) -> None:
+        places, where = np.unique(np.concatenate([self._places, self._recent]), return_inverse=True)
+        ones = np.ones(len(self._recent), dtype=np.int64)
+        counts = np.zeros(len(places), dtype=np.int64)
+        np.add.at(counts, where, np.concatenate([self._counts, ones]))
+        self._places, self._counts, self._recent = places, counts, array("d")
+        kept = max(2, self._fitting() + 1)
+        if kept < len(places):
+            self._places, self._counts = places[:kept], counts[:kept]
+            self._highest = float(places[kept - 1])
 
 
 def near_copies(tests: Sequence[str], trainings: Iterable[str], threshold: Fraction = Fraction(4, 5)) -> list[int]:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -63,7 +64,7 @@ def gradients_picture(path: Path, subjects: Sequence[Subject], clip: float, acro
                 when = f"clipped at {clip:g}" if clipped else "not clipped"
                 axes.set_title(f"{titles[kind]}, {when}", loc="left", fontsize=10, color=INK)
                 axes.set_xlabel(counted if kind == "norm" else across)
-                axes.xaxis.get_major_locator().set_params(integer=True)
+                axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
                 axes.grid(axis="y", color=RULE, linewidth=0.8)
             both = curves(subjects, kind, clipped=False) + curves(subjects, kind, clipped=True)
             marks = decades(min(min(curve.ys) for curve in both), max(max(curve.ys) for curve in both))
@@ -104,7 +105,7 @@ def map_picture(path: Path, plane: Plane, groups: Sequence[str], sentences: Sequ
     """Sentences as points, coloured by group and labelled; see :class:`_Picture` for what is returned."""
     colours = light_colours()
     names = list(dict.fromkeys(groups))
-    with _Picture(path, 11, 7, [*sentences, *names]) as picture:
+    with _Picture(path, 11, 7, [*sentences, *names, title]) as picture:
         axes = picture.figure.subplots()
         axes.set_title(title, loc="left", fontsize=10, color=INK)
         for place, name in enumerate(names):
@@ -147,7 +148,7 @@ def alignment_picture(path: Path, alignment: Alignment, title: str) -> str:
     down = 0.28 * rows + 0.1 * max(map(len, alignment.source)) + 0.8
     letters = 10 * min(1.0, LARGEST / across, LARGEST / down)  # as much smaller as the squares are
     width, height = min(LARGEST, max(3.5, across)), min(LARGEST, down)
-    with _Picture(path, width, height, alignment.source + alignment.target) as picture:
+    with _Picture(path, width, height, [*alignment.source, *alignment.target, title]) as picture:
         axes = picture.figure.subplots()
         axes.imshow(alignment.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         axes.set_xticks(
@@ -160,7 +161,8 @@ def alignment_picture(path: Path, alignment: Alignment, title: str) -> str:
         axes.set_yticks(np.arange(rows - 1) + 0.5, minor=True)
         axes.grid(which="minor", color=RULE, linewidth=0.6)
         axes.tick_params(which="minor", length=0)
-        axes.set_xlabel(title, fontsize=9, color=SOFT)
+        caption = fill(title, max(20, int(13 * width)))  # letters of this size to the inch
+        picture.figure.supxlabel(caption, fontsize=9, color=SOFT)
     return picture.missing
 
 

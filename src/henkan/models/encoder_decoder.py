@@ -136,6 +136,11 @@ class EncoderDecoderConfig(Config):
                     "bridge {kind: backward} needs an encoder whose last layer reads both ways: "
                     "bidirectional: all, merge: concatenation"
                 )
+            if self.decoder.bridge.kind == "last" and self.encoder.cell.parts != self.decoder.cell.parts:
+                raise ValueError(
+                    f"{self.decoder.cell.kind} cells cannot start from the last state of {self.encoder.cell.kind} "
+                    "cells: only an LSTM's has a cell beside the output; use bridge {kind: projected}"
+                )
         if self.copying and not self.decoder.attends:
             raise ValueError(f"copying points at words by attention, which a {self.decoder.kind} decoder does not have")
         self.decoder.check(self.encoder.sizes)

@@ -8,7 +8,7 @@ h[t] = z * h[t-1] + (1 - z) * g
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -124,6 +124,7 @@ class MinimalGRUCell(nn.Module):
 class GRUConfig(Config):
     """Cho et al. (2014); ``reset: after`` is the form of torch and cuDNN."""
 
+    parts: ClassVar[int] = 1  # tensors of a state
     kind: Literal["gru"] = "gru"
     size: int = Field(ge=1, le=65536)
     reset: Literal["before", "after"] = "before"
@@ -136,6 +137,7 @@ class GRUConfig(Config):
 class MinimalGRUConfig(Config):
     """Feng et al. (2024)."""
 
+    parts: ClassVar[int] = 1  # tensors of a state
     kind: Literal["min-gru"] = "min-gru"
     size: int = Field(ge=1, le=65536)
 

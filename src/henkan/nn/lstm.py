@@ -13,7 +13,7 @@ f = 1 - i.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -172,6 +172,7 @@ class LayerNormLSTMCell(nn.Module):
 class LSTMConfig(Config):
     """Hochreiter & Schmidhuber (1997); the forget gate is Gers et al. (2000), peepholes Gers & Schmidhuber (2000)."""
 
+    parts: ClassVar[int] = 2  # tensors of a state
     kind: Literal["lstm"] = "lstm"
     size: int = Field(ge=1, le=65536)
     forget_gate: bool = True
@@ -193,6 +194,7 @@ class LSTMConfig(Config):
 class FirstLSTMConfig(Config):
     """Hochreiter & Schmidhuber (1997): constant error carousel, input and output gates, no forget gate."""
 
+    parts: ClassVar[int] = 2  # tensors of a state
     kind: Literal["lstm-1997"] = "lstm-1997"
     size: int = Field(ge=1, le=65536)
     squash_1997: bool = False  # candidate in [-2, 2], output by 2 s(c) - 1, as published; otherwise tanh twice
@@ -208,6 +210,7 @@ class FirstLSTMConfig(Config):
 class LayerNormLSTMConfig(Config):
     """Ba et al. (2016)."""
 
+    parts: ClassVar[int] = 2  # tensors of a state
     kind: Literal["lstm-layer-norm"] = "lstm-layer-norm"
     size: int = Field(ge=1, le=65536)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -52,6 +52,7 @@ class RNNCell(nn.Module):
 class RNNConfig(Config):
     """Elman (1990); with relu, Le et al. (2015)."""
 
+    parts: ClassVar[int] = 1  # tensors of a state
     kind: Literal["rnn"] = "rnn"
     size: int = Field(ge=1, le=65536)
     activation: Literal["tanh", "relu"] = "tanh"

@@ -45,6 +45,7 @@ def line_chart(
     *,
     last: float,
     across: str = "update",
+    whole: bool = True,
     logarithmic: bool = False,
     floor: float | None = None,
     ceiling: float | None = None,
@@ -58,6 +59,7 @@ def line_chart(
         series: at least one with a point; on a logarithmic axis every y is above zero.
         last: right end of the horizontal axis, the same for all charts of a page.
         across: what the horizontal axis counts.
+        whole: it counts in whole numbers.
         logarithmic: the vertical axis counts powers of ten.
         floor: bottom of the vertical axis, if lower than the lowest point.
         ceiling: top of the vertical axis; what lies above runs out of the picture.
@@ -71,7 +73,7 @@ def line_chart(
     highest = max(y for _, y in points) if ceiling is None else max(ceiling, lowest)
     rows = decades(lowest, highest) if logarithmic else ticks(lowest, highest)
     bottom, top = height(rows[0]), height(rows[-1])
-    columns = [x for x in ticks(0, last, about=5) if x <= last]
+    columns = [x for x in ticks(0, last, about=5) if x <= last and not (whole and x % 1)]
     up = top - bottom
 
     def place(point: Point) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from henkan.data.example import Example
-from henkan.data.plan import Lengths
+from henkan.data.plan import Shards
 from henkan.objectives.base import Objective
 from henkan.tensors import Batch
 
@@ -17,8 +17,8 @@ class Task(Protocol):
 
     objective: Objective
 
-    def lengths(self, split: str) -> Lengths:
-        """Tokens of every example as the model sees them."""
+    def lengths(self, split: str) -> Shards:
+        """Tokens of every example as the model sees them; examples count through the shards."""
         ...
 
     def example(self, split: str, index: int, rng: np.random.Generator) -> Example:

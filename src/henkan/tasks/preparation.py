@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -32,6 +32,11 @@ from henkan.text.normalise import normalise
 from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
 
 Pairs: TypeAlias = ParallelText | PairsFile
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Hears now and then what is done, with how many pairs so far, and of how many: 0 where that is not known."""
+
+_TOLD_EVERY = 4096  # pairs
 
 
 class DataConfig(Config):
@@ -120,8 +125,21 @@ def save_tokenizers(tokenizers: tuple[Tokenizer, Tokenizer], folder: Path) -> No
     target.save(folder / "tokenizer.target.json")
 
 
-def prepare(data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: Callable[[str], None]) -> Prepared:
+def _silent(doing: str, done: int, total: int) -> None:
+    pass
+
+
+def prepare(
+    data: DataConfig,
+    vocabulary: VocabularyConfig,
+    folder: Path,
+    tell: Callable[[str], None],
+    progress: Progress = _silent,
+) -> Prepared:
     """Make ``folder`` from the files, or open it where it is there already.
+
+    The pairs are read several times and never all in memory: at most ``sample`` texts are, to learn a vocabulary from,
+    and the validation pairs.
 
     Args:
         tell: gets the few lines that a user should see: what was dropped, held out, learnt.
@@ -134,7 +152,7 @@ def prepare(data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: 
         shutil.rmtree(building, ignore_errors=True)
         try:
             building.mkdir(parents=True)
-            _build(data, vocabulary, building, tell)
+            _build(data, vocabulary, building, tell, progress)
             building.rename(folder)
         except OSError as error:
             reason = error.strerror or error
@@ -164,24 +182,23 @@ def vocabulary_sizes(data: DataConfig, vocabulary: VocabularyConfig) -> tuple[in
     return source.size, target.size
 
 
-def _build(data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: Callable[[str], None]) -> None:
+def _build(
+    data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: Callable[[str], None], progress: Progress
+) -> None:
     everything, given = _Normalised(data.training()), data.validation()
     training: Iterable[Pair] = everything
     validation: Iterable[Pair]
     if given is not None:
         validation = _Normalised(given)
     else:
-        count = sum(1 for _ in everything)
-        wanted = data.held_out or max(50, min(1000, count // 50))
-        out = choose_holdout((pair.source for pair in everything), min(wanted, max(1, count // 5)))
-        training = _Chosen(everything, lambda pair: not out(pair.source))
-        validation = _Chosen(everything, lambda pair: out(pair.source))
-        held = sum(1 for _ in validation)
-        tell(f"held out for validation: {held:,} of {count:,} pairs, chosen by a hash of the source")
-    save_tokenizers(_learn(vocabulary, training), folder)
+        validation = _held_out(everything, data.held_out, tell, progress)
+        training = _Without(everything, {pair.line for pair in validation})
+    reading = _Watched(training, progress, "reading for the vocabulary")
+    save_tokenizers(_learn(vocabulary, reading), folder)
     tokenizers = load_tokenizers(folder)
     name = f"training pairs of {everything.name}"
-    kept = write_corpus(folder / "train", training, *tokenizers, data.filters, name)
+    encoding = _Watched(training, progress, "encoding", reading.count)
+    kept = write_corpus(folder / "train", encoding, *tokenizers, data.filters, name)
     tell(f"training pairs: {kept}")
     name = f"validation pairs of {everything.name if given is None else given.name}"
     valid_kept = write_corpus(folder / "valid", validation, *tokenizers, data.filters, name)
@@ -192,6 +209,20 @@ def _build(data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: C
             if pair.source.strip() and pair.target.strip():
                 lines.write(json.dumps([pair.source, pair.target], ensure_ascii=False) + "\n")
     _write_report(folder / "report.json", tokenizers, kept, valid_kept)
+
+
+def _held_out(
+    everything: _Normalised, wanted: int | None, tell: Callable[[str], None], progress: Progress
+) -> list[Pair]:
+    """The pairs to validate with, where none are given."""
+    counting = _Watched(everything, progress, "counting")
+    count = sum(1 for _ in counting)
+    wanted = min(wanted or max(50, min(1000, count // 50)), max(1, count // 5))
+    choosing = _Watched(everything, progress, "choosing validation pairs", count)
+    out = choose_holdout((pair.source for pair in choosing), wanted)
+    held = [pair for pair in _Watched(everything, progress, "taking validation pairs", count) if out(pair.source)]
+    tell(f"held out for validation: {len(held):,} of {count:,} pairs, chosen by a hash of the source")
+    return held
 
 
 def _learn(config: VocabularyConfig, training: Iterable[Pair]) -> tuple[Tokenizer, Tokenizer]:
@@ -231,12 +262,31 @@ class _Normalised:
         return (Pair(normalise(pair.source), normalise(pair.target), pair.line) for pair in self.pairs)
 
 
-class _Chosen:
-    """The pairs that a rule wants; read again at each iteration."""
+class _Without:
+    """The pairs but those of some lines; read again at each iteration."""
 
-    def __init__(self, pairs: Iterable[Pair], wanted: Callable[[Pair], bool]) -> None:
+    def __init__(self, pairs: Iterable[Pair], lines: Collection[int]) -> None:
         self.pairs = pairs
-        self.wanted = wanted
+        self.lines = lines
 
     def __iter__(self) -> Iterator[Pair]:
-        return filter(self.wanted, self.pairs)
+        return (pair for pair in self.pairs if pair.line not in self.lines)
+
+
+class _Watched:
+    """The same pairs, with progress; read again at each iteration. ``count`` is how many the last whole one had."""
+
+    def __init__(self, pairs: Iterable[Pair], progress: Progress, doing: str, total: int = 0) -> None:
+        self.pairs = pairs
+        self.progress = progress
+        self.doing = doing
+        self.count = total
+
+    def __iter__(self) -> Iterator[Pair]:
+        done = 0
+        for pair in self.pairs:
+            if done % _TOLD_EVERY == 0:
+                self.progress(self.doing, done, self.count)
+            done += 1
+            yield pair
+        self.count = done

@@ -8,7 +8,7 @@ import numpy as np
 
 from henkan.data.collate import collate_pairs
 from henkan.data.example import Example
-from henkan.data.plan import Lengths
+from henkan.data.plan import Shards
 from henkan.decode.beam import BeamOptions
 from henkan.metrics import MEASURES
 from henkan.models.encoder_decoder import EncoderDecoder
@@ -39,10 +39,9 @@ class Translation:
         self.scores = scores
         self.corpora = {"train": prepared.train, "valid": prepared.valid}
 
-    def lengths(self, split: str) -> Lengths:
+    def lengths(self, split: str) -> Shards:
         """With the end mark on both sides."""
-        corpus = self.corpora[split]
-        return Lengths(corpus.source_lengths + 1, corpus.target_lengths + 1)
+        return self.corpora[split].lengths
 
     def example(self, split: str, index: int, rng: np.random.Generator) -> Example:
         """As it is: no noise."""
@@ -50,7 +49,7 @@ class Translation:
 
     def place(self, split: str, index: int) -> str:
         """Its line in the file of pairs."""
-        return f"line {self.corpora[split].lines[index]}"
+        return f"line {self.corpora[split].line(index)}"
 
     def collate(self, examples: list[Example]) -> Batch:
         """Padded source, shifted target, labels."""
@@ -60,7 +59,7 @@ class Translation:
         """Scores of greedy outputs for the validation sources, by the names that ``validate_by`` knows."""
         assert split == "valid"
         sources, references = grouped(self.prepared.valid_pairs)
-        step = max(1, -(-int(self.prepared.valid.source_lengths.sum()) // VALIDATED_TOKENS))
+        step = max(1, -(-self.prepared.valid.tokens("source") // VALIDATED_TOKENS))
         sources, references = sources[::step], references[::step]
         # an untrained model does not know where to end: let it not write much more than its source
         shorter = {"beam": 1, "n_best": 1, "max_ratio": self.decoding.max_ratio / 2}

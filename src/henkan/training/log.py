@@ -9,19 +9,15 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
+from henkan.progress import Bar
 from henkan.training.checkpoint import storage
-
-LINE_SECONDS = 10.0
-"""Where there is no terminal, a line of progress is printed so often."""
 
 
 class Log(Protocol):
@@ -80,16 +76,7 @@ class RunLog:
             self._stream = path.open("a", encoding="utf-8")
         self._path = path
         self._console = console or Console(quiet=True)
-        self._bar = Progress(
-            BarColumn(24),
-            TextColumn("{task.percentage:>3.0f}% {task.description}"),
-            console=self._console,
-            refresh_per_second=4,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=1.0)
-        self._next_line = 0.0
+        self._bar = Bar(self._console)
 
     def event(self, name: str, values: Mapping[str, Any]) -> None:
         """One line, on its way to the disk when this returns; numbers that JSON lacks become null."""
@@ -99,24 +86,21 @@ class RunLog:
             self._stream.flush()
 
     def progress(self, share: float, text: str) -> None:
-        """Move the bar; without a terminal print a line if the last one is some seconds old."""
-        self._bar.update(self._task, completed=share, description=text)
-        if not self._console.is_terminal and time.monotonic() >= self._next_line:
-            self.say(f"{share:4.0%} {text}")
-            self._next_line = time.monotonic() + LINE_SECONDS
+        """Move the bar."""
+        self._bar.show(share, text)
 
     def say(self, text: str) -> None:
         """A line that stays."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._bar.__exit__(kind, error, trace)
         self._stream.close()
 
 
@@ -145,15 +129,6 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
             if not (line.endswith("\n") and isinstance(event, dict) and "event" in event):
                 return
             yield event
-
-
-def describe(seconds: float) -> str:
-    """A duration for people: 45 s, 3:05, 1:02:03."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _plain(value: Any) -> Any:

@@ -50,13 +50,13 @@ def train(
     with StopSignals() as signals:
         session = Session(task, model, options, folder, started, reserve, resume, console)
         updater, state = session.updater, session.state
-        upcoming = prefetch(fetch(task, session.plan, options, state.epoch, state.number, updater.device))
+        upcoming = prefetch(fetch(task, session.plan, options, state.epoch, state.window, state.number, updater.device))
         with session.recording(), closing(upcoming):
             verdict = session.begin()
             while not verdict.finished and not session.out_of_patience():
                 work = next(upcoming)
                 outcome = updater.learn(work, state.moment)
-                state.advance(work.epoch_size, work.tokens)
+                state.advance(work.windows, work.window_size, work.tokens)
                 verdict = session.judge(signals.received)
                 session.report(outcome, verdict)
                 if verdict.validate:

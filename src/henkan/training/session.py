@@ -16,13 +16,14 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from henkan.data.plan import Lengths, Plan
+from henkan.data.plan import Plan, Shards
 from henkan.errors import ConfigError, FolderError, NonFiniteLoss, Stopped
 from henkan.objectives.base import Learner
+from henkan.progress import describe
 from henkan.training import distributed, update, validation
 from henkan.training.checkpoint import Checkpoint, Checkpoints, average, storage, write_json
 from henkan.training.limits import BudgetLimit, Clock, EpochsLimit, Limit, StepsLimit
-from henkan.training.log import Log, RunLog, SilentLog, describe
+from henkan.training.log import Log, RunLog, SilentLog
 from henkan.training.meter import Meter
 from henkan.training.optim import fill
 from henkan.training.options import TrainingConfig
@@ -101,6 +102,7 @@ class Session:
             "seed": options.seed,
             "batch_tokens": options.batch_tokens,
             "examples": fingerprint(lengths),
+            "windows": self.plan.windows,
         }
 
         self.state = TrainingState()
@@ -320,7 +322,7 @@ class Session:
         if self._options.steps is not None:
             return StepsLimit(self._options.steps, every)
         if self._options.epochs is not None:
-            return EpochsLimit(self._options.epochs, self.plan.updates(0), every)
+            return EpochsLimit(self._options.epochs, self.plan.updates(0, 0) * self.plan.windows, every)
         return BudgetLimit(self._options, reserve)
 
     def _measure(self, flat: Tensor | None) -> Best:
@@ -374,12 +376,15 @@ class Session:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def fingerprint(lengths: Lengths) -> str:
-    """Tells corpora apart by number and lengths of their examples."""
-    digest = hashlib.sha256()
-    for side in (lengths.source, lengths.target):
-        digest.update(side.astype("<i8").tobytes())
-    return f"{len(lengths.source)} ({digest.hexdigest()[:16]})"
+def fingerprint(lengths: Shards) -> str:
+    """Tells corpora apart by number and lengths of their examples, however they are cut into shards."""
+    digest, count = hashlib.sha256(), 0
+    for side in ("source", "target"):
+        for number in range(len(lengths)):
+            part = getattr(lengths[number], side)
+            digest.update(part.astype("<i8").tobytes())
+            count += len(part)
+    return f"{count // 2} ({digest.hexdigest()[:16]})"
 
 
 def persistent_buffers(module: nn.Module) -> dict[str, Tensor]:

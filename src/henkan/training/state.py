@@ -23,8 +23,10 @@ class TrainingState:
 
     update: int = 0  # updates done
     epoch: int = 0  # of the next update
-    number: int = 0  # place of the next update in its epoch
-    epoch_size: int = 1  # updates in that epoch
+    windows: int = 1  # in an epoch; one but for large corpora
+    window: int = 0  # of the next update, in its epoch
+    number: int = 0  # place of the next update in its window
+    window_size: int = 1  # updates in that window
     tokens: int = 0  # real target tokens trained on
     progress: float = 0.0  # share of the run that is over
 
@@ -40,15 +42,19 @@ class TrainingState:
     @property
     def moment(self) -> Moment:
         """What learning rates depend on."""
-        return Moment(self.update, self.progress, self.epoch + self.number / self.epoch_size)
+        epoch = (self.window + self.number / self.window_size) / self.windows
+        return Moment(self.update, self.progress, self.epoch + epoch)
 
-    def advance(self, epoch_size: int, tokens: int) -> None:
-        """One update is done, of an epoch with so many."""
+    def advance(self, windows: int, window_size: int, tokens: int) -> None:
+        """One update is done, of a window with so many, in an epoch with so many windows."""
         self.update += 1
         self.tokens += tokens
-        self.number, self.epoch_size = self.number + 1, epoch_size
-        if self.number == epoch_size:
-            self.epoch, self.number = self.epoch + 1, 0
+        self.windows, self.window_size = windows, window_size
+        self.number += 1
+        if self.number == window_size:
+            self.window, self.number = self.window + 1, 0
+        if self.window == windows:
+            self.epoch, self.window = self.epoch + 1, 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -58,4 +64,7 @@ class TrainingState:
     def from_json(cls, values: dict[str, Any]) -> Self:
         """The inverse of :meth:`to_json`; KeyError or TypeError if the values are not those of a state."""
         best = values["best"]
-        return cls(**{**values, "best": None if best is None else Best(**best)})
+        values = {**values, "best": None if best is None else Best(**best)}
+        if "epoch_size" in values:  # from before there were windows: an epoch was one
+            values["window_size"] = values.pop("epoch_size")
+        return cls(**values)

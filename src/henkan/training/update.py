@@ -38,7 +38,8 @@ class Work:
     """The examples of one update."""
 
     epoch: int
-    epoch_size: int  # updates in that epoch
+    windows: int  # in an epoch
+    window_size: int  # updates in that window of the epoch
     indices: np.ndarray  # of all ranks
     tokens: int  # real target tokens of all ranks
     batches: list[Batch | None]  # this rank's micro-batches; None where it has nothing to do
@@ -57,19 +58,20 @@ class Outcome:
 
 
 def fetch(
-    task: Task, plan: Plan, options: TrainingConfig, epoch: int, number: int, device: torch.device
+    task: Task, plan: Plan, options: TrainingConfig, epoch: int, window: int, number: int, device: torch.device
 ) -> Iterator[Work]:
     """The updates from one place in the plan onwards, without end; runs in the loader's thread."""
-    lengths = task.lengths(SPLIT)
     while True:
-        size = plan.updates(epoch)
+        size = plan.updates(epoch, window)
         assert size > 0, "a corpus without examples is refused before training"
         for place in range(number, size):
-            indices = plan.update(epoch, place)
-            mine = share(indices, lengths, distributed.world(), options.accumulation)[distributed.rank()]
+            update = plan.update(epoch, window, place)
+            mine = share(update, distributed.world(), options.accumulation)[distributed.rank()]
             batches = [_batch(task, part, options.seed, epoch, device) for part in mine]
-            yield Work(epoch, size, indices, int(lengths.target[indices].sum()), batches)
-        epoch, number = epoch + 1, 0
+            yield Work(epoch, plan.windows, size, update.places, int(update.lengths.target.sum()), batches)
+        window, number = window + 1, 0
+        if window == plan.windows:
+            epoch, window = epoch + 1, 0
 
 
 def _batch(task: Task, indices: np.ndarray, seed: int, epoch: int, device: torch.device) -> Batch | None:

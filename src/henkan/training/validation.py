@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,10 +56,9 @@ class Validator:
         names = sorted(weights)
         sums = torch.zeros(len(names), dtype=torch.float64, device=self.device)
         units = torch.zeros(len(names), dtype=torch.float64)
-        for number in range(distributed.rank(), self.plan.updates(0), distributed.world()):
+        for places in self._mine():
             examples = [
-                self.task.example(SPLIT, int(index), np.random.default_rng([self.seed, int(index)]))
-                for index in self.plan.update(0, number)
+                self.task.example(SPLIT, int(index), np.random.default_rng([self.seed, int(index)])) for index in places
             ]
             batch = self.task.collate(examples)
             counted = self.task.objective.units(batch)
@@ -68,6 +67,12 @@ class Validator:
             units += torch.tensor([counted[name] for name in names], dtype=torch.float64)
         means = distributed.all_reduce_(sums).cpu() / distributed.all_reduce_(units).clamp_(min=1)
         return sum(weights[name] * float(mean) for name, mean in zip(names, means, strict=True))
+
+    def _mine(self) -> Iterator[np.ndarray]:
+        """The examples of this rank, batch by batch."""
+        for window in range(self.plan.windows):
+            for number in range(distributed.rank(), self.plan.updates(0, window), distributed.world()):
+                yield self.plan.update(0, window, number).places
 
 
 def value_by(name: str, validation: Best) -> float:
@@ -83,9 +88,14 @@ def value_by(name: str, validation: Best) -> float:
 
 
 def is_better(name: str, validation: Best, best: Best | None) -> bool:
-    """Strictly better than the best so far, or the first; a NaN is never better."""
+    """Strictly better than the best so far, or the first; a NaN is never better.
+
+    Of two that score alike the one of lower loss is better: while a model learns, few exact matches stay few for long.
+    """
     value = value_by(name, validation)
     if best is None:
         return True
     before = value_by(name, best)
+    if value == before:
+        return validation.loss < best.loss
     return value > before or (math.isnan(before) and not math.isnan(value))
