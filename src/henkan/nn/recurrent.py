@@ -60,6 +60,8 @@ def run_lstm(cell: LSTMCell, inputs: Tensor, mask: Tensor, state: CellState) -> 
 
 def last_real(outputs: Tensor, mask: Tensor, before: Tensor) -> Tensor:
     """Of outputs (N, T, D) the one at the last real position of each row, (N, D); ``before`` where a row has none."""
+    if mask.shape[1] == 1:  # a step of decoding
+        return torch.where(mask, outputs[:, 0], before)
     order = torch.arange(1, mask.shape[1] + 1, device=mask.device)
     last = (mask * order).amax(1)  # counts from 1; 0 where nothing is real
     index = (last - 1).clamp(min=0)[:, None, None].expand(-1, 1, outputs.shape[2])
@@ -81,6 +83,6 @@ def run(cell: Cell, inputs: Tensor, mask: Tensor, state: CellState) -> tuple[Ten
             return run_lstm(cell, inputs, mask, state)
         if isinstance(cell, LoopedCell):
             return fused.run_fused(cell, inputs, mask, state)
-        if isinstance(cell, MinimalGRUCell):
+        if isinstance(cell, MinimalGRUCell) and inputs.device.type != "cpu":  # there the loop is faster
             return run_scan(cell, inputs, mask, state)
     return run_plain(cell, inputs, mask, state)
