@@ -9,7 +9,7 @@ import json
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -26,6 +26,7 @@ from henkan.decode.stepper import Ensemble as EnsembleStepper
 from henkan.decode.stepper import Stepper
 from henkan.errors import ConfigError, FolderError, RunError
 from henkan.models.encoder_decoder import EncoderDecoder
+from henkan.models.inference import Inference
 from henkan.recipe import RunConfig
 from henkan.settings import Layer, read_layer
 from henkan.tasks.preparation import load_tokenizers, save_tokenizers
@@ -77,10 +78,18 @@ class Model(TextModel):
     config: RunConfig
     network: EncoderDecoder
     tokenizers: tuple[Tokenizer, Tokenizer]
+    _inference: Inference = field(default_factory=Inference, init=False, repr=False, compare=False)
 
     def translator(self) -> Translator:
-        """The model as a text-to-text function."""
-        return Translator.of(self.network, self.tokenizers, self.config.data.reverse_source, self.config.decoding)
+        """The model as a text-to-text function; on a processor that is made for it, products are bf16."""
+        return self._translator(self._inference.of(self.network))
+
+    def plain_translator(self) -> Translator:
+        """The same by the network itself: the specification, in the precision of its weights."""
+        return self._translator(self.network)
+
+    def _translator(self, network: EncoderDecoder) -> Translator:
+        return Translator.of(network, self.tokenizers, self.config.data.reverse_source, self.config.decoding)
 
     def log_probs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The log-probability, in nats, of each target given its source, the end included; forced decoding."""
@@ -90,7 +99,7 @@ class Model(TextModel):
             Example.of(index, source, target)
             for index, (source, target) in enumerate(zip(sources, targets, strict=True))
         ]
-        batch = collate_pairs(examples, self.config.data.reverse_source).to(self.translator().device)
+        batch = collate_pairs(examples, self.config.data.reverse_source).to(self.plain_translator().device)
         with torch.inference_mode():
             scores = self.network(batch).heads["tokens"]
             assert not isinstance(scores, Tensor)
@@ -212,9 +221,15 @@ def save(model: Model, place: Path, examples: Sequence[str], card: str) -> None:
 
 def make_selftest(model: Model, inputs: Sequence[str]) -> dict:
     """Greedy outputs and their forced scores in float32, to be compared wherever the model is loaded again."""
-    outputs = model.predict(inputs, beam=1)
+    outputs = _greedy(model, inputs)
     scores = model.log_probs(list(zip(inputs, outputs, strict=True)))
     return {"inputs": list(inputs), "outputs": outputs, "scores": scores, "tolerance": TOLERANCE}
+
+
+def _greedy(model: Model, inputs: Sequence[str]) -> list[str]:
+    """Outputs that depend on the weights alone, and not on what this processor is made for."""
+    found = model.plain_translator().predict(inputs, options=model.options(1))
+    return [predictions[0].text for predictions in found]
 
 
 def verify(folder: str | Path) -> list[str]:
@@ -240,7 +255,7 @@ def verify(folder: str | Path) -> list[str]:
                 f"{place}: the self-test gave {score:.6f} for {source!r}, expected {wanted:.6f} within {tolerance}; "
                 "this machine or version computes another model: do not trust its output"
             )
-    same = sum(found == wanted for found, (_, wanted) in zip(model.predict(test["inputs"], beam=1), pairs, strict=True))
+    same = sum(found == wanted for found, (_, wanted) in zip(_greedy(model, test["inputs"]), pairs, strict=True))
     return [
         f"{place}: every file is whole (size and SHA-256)",
         f"forced scores of {len(pairs)} outputs are within {tolerance} of those recorded at training",

@@ -92,12 +92,12 @@ def test_length_penalties():
 
 
 def test_sources_leave_together():
-    done = torch.zeros(8, dtype=torch.bool)
+    done = torch.zeros(12, dtype=torch.bool)
     assert staying(done, 0) is None
     done[3] = True
-    assert staying(done, 1) is None, "one of eight is not worth a copy of the state"
+    assert staying(done, 1) is None, "one of twelve is not worth a copy of what is attended to"
     done[5] = True
-    assert staying(done, 2).tolist() == [0, 1, 2, 4, 6, 7]
+    assert staying(done, 2).tolist() == [0, 1, 2, 4, 6, 7, 8, 9, 10, 11]
     assert staying(torch.ones(2, dtype=torch.bool), 3).tolist() == []
 
 

@@ -28,13 +28,22 @@ def test_the_two_kinds_are_one(capacity, seed):
 
 def test_the_buffer_stays_until_it_is_full():
     cache = PreallocatedCache(4).append(torch.zeros(2, 1, 3))
-    buffer = cache.rows
+    buffer = cache.buffer
     for position in range(1, 4):
         cache = cache.append(torch.full((2, 1, 3), float(position)))
-        assert cache.rows is buffer, "written in place"
+        assert cache.buffer is buffer, "written in place"
     grown = cache.append(torch.full((2, 1, 3), 4.0))
-    assert grown.rows is not buffer and grown.rows.shape[1] == 8, "a full buffer doubles"
+    assert grown.buffer is not buffer and len(grown.buffer) == 8, "a full buffer doubles"
     assert torch.equal(grown.filled[0, :, 0], torch.arange(5.0))
+
+
+def test_choosing_rows_moves_nothing():
+    """Once there is room for all rows, they branch, swap and leave by their table alone."""
+    cache = PreallocatedCache(8).append(torch.zeros(1, 2, 3)).select(torch.tensor([0, 0])).append(torch.ones(2, 1, 3))
+    buffer = cache.buffer
+    for rows in ([1, 1], [1, 0], [0]):
+        cache = cache.select(torch.tensor(rows)).append(torch.ones(len(rows), 1, 3))
+        assert cache.buffer is buffer
 
 
 def test_a_first_append_longer_than_the_capacity():

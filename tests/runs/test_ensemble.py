@@ -10,6 +10,7 @@ from henkan.data.collate import collate_pairs
 from henkan.data.example import Example
 from henkan.errors import ConfigError
 from henkan.model import Ensemble, Model
+from henkan.models import inference
 from henkan.run import train
 from toys import TINY_LUONG, toy_pairs, write_pairs
 
@@ -28,6 +29,12 @@ def luong_run(tmp_path_factory: pytest.TempPathFactory, pairs_file: Path) -> Pat
 @pytest.fixture(scope="session")
 def both(finished_run: Path, luong_run: Path) -> Ensemble:
     return library.load(finished_run, luong_run)
+
+
+@pytest.fixture(autouse=True)
+def _exact(monkeypatch: pytest.MonkeyPatch):
+    """Scores are compared to more digits than bf16 products have."""
+    monkeypatch.setattr(inference, "fast_in_bf16", lambda: False)
 
 
 def log_probs(model: Model, source: str, ids: list[int]) -> torch.Tensor:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LEAVING_SHARE = 0.25
-"""Finished sources leave together, when they are this share of all: leaving copies the state of those that stay."""
+LEAVING_SHARE = 0.1
+"""Finished sources leave together, when they are this share of all: leaving copies what those that stay attend to."""
 
 STEPS_BETWEEN_LOOKS = 8
 """How often an accelerator is asked who has finished: the question makes it wait. A CPU is asked at every step."""

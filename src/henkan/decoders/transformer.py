@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from henkan.nn.cache import Cache, empty_cache
+from henkan.nn.cache import Cache, GrowingCache, empty_cache
 from henkan.nn.dropout import Dropout
 from henkan.nn.embeddings import TokenEmbedding
 from henkan.nn.feedforward import FeedForward
@@ -32,7 +32,7 @@ class Past:
     """What changes; one row for each hypothesis."""
 
     read: Tensor  # (R,) int64: real tokens read so far, which is the position of the next one
-    mask: Cache  # (R, slots) bool
+    mask: GrowingCache  # (R, slots) bool
     layers: tuple[Cache, ...]  # (R, slots, 2, H, E) each
 
 
@@ -92,7 +92,7 @@ class TransformerDecoder(nn.Module):
             tuple(part.project(memory.states) for part in self._source_attentions),
         )
         read = torch.zeros(rows, dtype=torch.int64, device=memory.mask.device)
-        return State(source, Past(read, empty_cache(capacity), tuple(empty_cache(capacity) for _ in self.layers)))
+        return State(source, Past(read, GrowingCache(), tuple(empty_cache(capacity) for _ in self.layers)))
 
     def forward(self, inputs: Tokens | Frames, state: State) -> Decoded:
         """Tokens (R, T) after what the state has read, to hidden vectors (R, T, D)."""

@@ -41,37 +41,48 @@ class GrowingCache:
 
 @dataclass(frozen=True)
 class PreallocatedCache:
-    """A buffer of fixed capacity, filled up to ``slots``; made at the first append, when the shape is known."""
+    """A buffer of fixed capacity, filled up to ``slots``; made at the first append, when the shape is known.
+
+    Choosing rows moves nothing: a table says where in the buffer each row finds its past. Beams that branch share it.
+    """
 
     capacity: int
-    rows: Tensor | None = None  # (R, capacity, ...)
+    buffer: Tensor | None = None  # (capacity, rows, ...); at least R rows, except between a selection and an append
+    table: Tensor | None = None  # (R, slots) int64, rows of the buffer; None: row n finds everything in row n
     slots: int = 0
 
     def append(self, new: Tensor) -> PreallocatedCache:
         """``new`` is (R, T, ...), written in place behind what is there."""
-        end = self.slots + new.shape[1]
-        buffer = self.rows
-        if buffer is None or end > buffer.shape[1]:
-            grown = new.new_empty(new.shape[0], max(self.capacity, 2 * self.slots, end), *new.shape[2:])
-            if buffer is not None:
-                grown[:, : self.slots] = buffer[:, : self.slots]
+        rows, length, *rest = new.shape
+        end = self.slots + length
+        buffer, table = self.buffer, self.table
+        if buffer is None:
+            buffer = new.new_empty(max(self.capacity, end), rows, *rest)
+        elif end > buffer.shape[0] or rows > buffer.shape[1]:
+            capacity = buffer.shape[0] if end <= buffer.shape[0] else max(2 * self.slots, end)
+            grown = new.new_empty(capacity, max(rows, buffer.shape[1]), *rest)
+            grown[: self.slots, : buffer.shape[1]] = buffer[: self.slots]
             buffer = grown
-        buffer[:, self.slots : end] = new
-        return PreallocatedCache(self.capacity, buffer, end)
+        buffer[self.slots : end, :rows] = new.transpose(0, 1)
+        if table is not None:
+            own = torch.arange(rows, device=new.device)[:, None].expand(rows, length)
+            table = torch.cat([table, own], 1)
+        return PreallocatedCache(self.capacity, buffer, table, end)
 
     @property
     def filled(self) -> Tensor:
-        """(R, slots, ...), a view of everything appended so far."""
-        assert self.rows is not None
-        return self.rows[:, : self.slots]
+        """(R, slots, ...), everything appended so far; a view where no rows were chosen."""
+        assert self.buffer is not None
+        if self.table is None:
+            return self.buffer[: self.slots].transpose(0, 1)
+        return self.buffer[torch.arange(self.slots, device=self.table.device), self.table]
 
     def select(self, rows: Tensor) -> PreallocatedCache:
-        """The given rows in the given order; only the filled part is moved."""
-        if self.rows is None:
+        """The given rows in the given order."""
+        if self.buffer is None:
             return self
-        chosen = self.rows.new_empty(rows.shape[0], *self.rows.shape[1:])
-        torch.index_select(self.rows[:, : self.slots], 0, rows, out=chosen[:, : self.slots])
-        return PreallocatedCache(self.capacity, chosen, self.slots)
+        table = rows[:, None].repeat(1, self.slots) if self.table is None else self.table.index_select(0, rows)
+        return PreallocatedCache(self.capacity, self.buffer, table, self.slots)
 
 
 Cache = GrowingCache | PreallocatedCache

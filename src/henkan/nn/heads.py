@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from henkan.nn.cross_entropy import cross_entropy_chunked
+from henkan.nn.top import top
 from henkan.tensors import IGNORE, StepScores, TokenScores
 
 
@@ -69,21 +70,20 @@ class LinearTokenScores:
 class LinearStepScores:
     """The scores of one step; see :class:`henkan.tensors.StepScores`."""
 
-    scores: Tensor  # (N, V) logits, float32: on a CPU, searching among bf16 numbers is several times slower
+    logits: Tensor  # (N, V)
     weights: Callable[[], Tensor | None]
 
     def argmax(self) -> Tensor:
         """(N,) the best token."""
-        return self.scores.argmax(-1)
+        return self.logits.float().argmax(-1)  # on a CPU, searching among bf16 numbers is several times slower
 
     def top(self, k: int) -> tuple[Tensor, Tensor]:
         """Log-probabilities (float32) and ids of the best k tokens, both (N, k)."""
-        best, ids = self.log_probs().topk(k, -1)  # on a CPU faster than a topk and a logsumexp of the scores
-        return best, ids
+        return top(self.logits, k)
 
     def log_probs(self) -> Tensor:
         """(N, V) in float32."""
-        return torch.log_softmax(self.scores, -1)
+        return torch.log_softmax(self.logits, -1, dtype=torch.float32)
 
     def attention(self) -> Tensor | None:
         """(N, S) weights over the source, or None."""
@@ -108,4 +108,4 @@ class TokenHead(nn.Module):
 
     def step(self, hidden: Tensor, alignment: Alignment) -> LinearStepScores:
         """Hidden (N, D) of one step."""
-        return LinearStepScores(functional.linear(hidden, self.weight, self.bias).float(), alignment.weights)
+        return LinearStepScores(functional.linear(hidden, self.weight, self.bias), alignment.weights)

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from henkan.nn.cache import Cache
+from henkan.nn.cache import Cache, PreallocatedCache
 from henkan.nn.dropout import dropout as apply_dropout
 from henkan.nn.init import glorot_uniform
+from henkan.nn.step_attention import attend_past, attend_source
 
 
 def score_bias(visible: Tensor, dtype: torch.dtype) -> Tensor:
@@ -69,6 +70,11 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None, d
     return functional.scaled_dot_product_attention(queries, keys, values, bias, dropout)
 
 
+def _is_step(vectors: Tensor) -> bool:
+    """Whether this is a step of decoding, (R, 1, D): nothing is learnt, and each row has one query."""
+    return vectors.shape[1] == 1 and not torch.is_grad_enabled()
+
+
 class SelfAttention(nn.Module):
     """Queries, keys and values from the same vectors, by one product."""
 
@@ -99,6 +105,8 @@ class SelfAttention(nn.Module):
         pairs = pairs.view(rows, length, 2, self.heads, -1)
         if cache is not None:
             cache = cache.append(pairs)
+            if isinstance(cache, PreallocatedCache) and bias is not None and _is_step(vectors):
+                return self.output(attend_past(queries[:, 0], cache, bias[:, 0, 0])[:, None]), cache
             pairs = cache.filled
         keys, values = pairs.transpose(1, 3).unbind(2)  # (N, H, S, E) each
         context = attend(queries.transpose(1, 2), keys, values, bias, self.dropout if self.training else 0.0)
@@ -146,6 +154,9 @@ class SourceAttention(nn.Module):
 
     def forward(self, vectors: Tensor, source: SourceKeys, bias: Tensor) -> Tensor:
         """Vectors (sources * width, T, D), bias (sources, 1, 1, S), to (sources * width, T, D)."""
+        if _is_step(vectors):
+            queries = self.query(vectors)[:, 0].unflatten(-1, (self.heads, -1))
+            return self.output(attend_source(queries, source.keys, source.values, bias[:, 0, 0])[:, None])
         queries = self.queries(vectors, source.keys.shape[0])
         context = attend(queries, source.keys, source.values, bias, self.dropout if self.training else 0.0)
         return self.output(context.transpose(1, 2).reshape(vectors.shape))

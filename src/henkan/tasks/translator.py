@@ -20,10 +20,10 @@ from henkan.text.normalise import normalise
 from henkan.text.tokenizer import END, PAD, START, Tokenizer
 from henkan.tree import map_leaves
 
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 8192
 """Padded source tokens, times beams, that are searched at one time."""
 
-BATCH_ROWS = 256
+BATCH_ROWS = 512
 """Hypotheses that are searched at one time."""
 
 
