@@ -2,8 +2,9 @@
 
     python benchmarks/lengths.py joined FOLDER     $HENKAN_DATA's Multi30k, 1 to 4 consecutive pairs joined into one
     python benchmarks/lengths.py reversal FOLDER   made-up words, to be said backwards
+    python benchmarks/lengths.py copy FOLDER       made-up words, to be said as they are: does reading backwards help?
 
-Both write train.tsv, valid.tsv and test.tsv. The test parts of ``joined`` use each pair of test2016 once for every
+All write train.tsv, valid.tsv and test.tsv. The test parts of ``joined`` use each pair of test2016 once for every
 number of pairs joined, so each length sees the same words.
 """
 
@@ -39,25 +40,28 @@ def multi30k(name: str) -> list[Pair]:
     return list(zip(*(read_lines(folder / f"{name}.{side}.gz") for side in ("en", "de")), strict=True))
 
 
-def backwards(count: int, longest: int, seed: int) -> Iterator[Pair]:
-    """Random words of 40, and the same from the last to the first."""
+def made_up(count: int, longest: int, seed: int, step: int) -> Iterator[Pair]:
+    """Random words of 40, and the same again: from the first on (step 1) or from the last (step -1)."""
     draw = random.Random(seed)
     for _ in range(count):
         words = draw.choices(WORDS, k=draw.randint(2, longest))
-        yield " ".join(words), " ".join(reversed(words))
+        yield " ".join(words), " ".join(words[::step])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Corpora of sentences of many lengths.")
-    parser.add_argument("kind", choices=["joined", "reversal"])
+    parser.add_argument("kind", choices=["joined", "reversal", "copy"])
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
     if options.kind == "joined":
         names = {"train": "train", "valid": "val", "test": "test2016"}
         parts = {part: joined(multi30k(name)) for part, name in names.items()}
+    elif options.kind == "copy":
+        sizes = {"train": (40_000, 15, 1), "valid": (500, 15, 2), "test": (2_000, 15, 3)}
+        parts = {part: made_up(*size, step=1) for part, size in sizes.items()}
     else:
         sizes = {"train": (40_000, 30, 1), "valid": (500, 30, 2), "test": (2_000, 40, 3)}
-        parts = {part: backwards(*size) for part, size in sizes.items()}
+        parts = {part: made_up(*size, step=-1) for part, size in sizes.items()}
     options.folder.mkdir(parents=True, exist_ok=True)
     for part, pairs in parts.items():
         lines = "".join(f"{source}\t{target}\n" for source, target in pairs)
