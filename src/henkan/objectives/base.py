@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
@@ -10,24 +11,24 @@ from henkan.objectives.feeding import Feeding, TeacherForcing
 from henkan.tensors import Batch, Output
 
 
-class Objective(nn.Module):
-    """Abstract: implement every method. All its mappings have the same keys, one for each sum."""
+class Objective(nn.Module, ABC):
+    """All its mappings have the same keys, one for each sum."""
 
+    @abstractmethod
     def weights(self, step: int) -> dict[str, float]:
         """How much each sum counts at this update."""
-        raise NotImplementedError
 
+    @abstractmethod
     def units(self, batch: Batch) -> dict[str, int]:
         """How many terms are in each sum over a batch: one of ``batch.units``, so the device is not asked."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Differentiable sums over the batch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def update(self, sums: Mapping[str, Tensor], units: Mapping[str, int]) -> None:
         """After the update, the sums and counts of all ranks: the only place where an objective may change itself."""
-        raise NotImplementedError
 
 
 class Learner(nn.Module):

@@ -7,6 +7,7 @@ is a pure function of the update's number, so a resumed run needs no more than t
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
 import torch
@@ -19,12 +20,12 @@ from henkan.tensors import Batch, Output, StepScores
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Feeding(nn.Module):
-    """Abstract: how a model is run over a batch."""
+class Feeding(nn.Module, ABC):
+    """How a model is run over a batch."""
 
+    @abstractmethod
     def forward(self, model: Any, batch: Batch, update: int) -> Output:
         """What the model says of the batch at this update; all chance comes from torch's default generator."""
-        raise NotImplementedError
 
 
 class TeacherForcing(Feeding):
