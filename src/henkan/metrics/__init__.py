@@ -7,7 +7,15 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from henkan.metrics.answers import measure_answer_exact, measure_answer_f1
 from henkan.metrics.bleu import bleu, chrf, measure_bleu, measure_chrf, measure_ter, ter
+from henkan.metrics.classification import (
+    measure_accuracy,
+    measure_f1,
+    measure_matthews,
+    measure_pearson,
+    measure_spearman,
+)
 from henkan.metrics.edit_distance import (
     edit_distance,
     exact_match,
@@ -17,6 +25,7 @@ from henkan.metrics.edit_distance import (
     phoneme_error_rate,
     word_error_share,
 )
+from henkan.metrics.rouge import measure_rouge_1, measure_rouge_2, measure_rouge_l
 from henkan.metrics.score import Comparison, LengthBand, Measurement, Score, by_length, compare, paired
 
 Measure = Callable[[Sequence[str], Sequence[Sequence[str]]], Measurement]
@@ -29,10 +38,25 @@ MEASURES: Final[dict[str, Measure]] = {
     "exact-match": measure_exact_match,
     "phoneme-error-rate": measure_phoneme_error_rate,
     "word-error-share": measure_word_error_share,
+    "rouge-1": measure_rouge_1,
+    "rouge-2": measure_rouge_2,
+    "rouge-l": measure_rouge_l,
+    "answer-exact": measure_answer_exact,
+    "answer-f1": measure_answer_f1,
 }
-"""Every metric by the name it has on the command line."""
+"""Every metric of texts by the name it has on the command line."""
+
+LABEL_MEASURES: Final[dict[str, Measure]] = {
+    "accuracy": measure_accuracy,
+    "f1": measure_f1,
+    "matthews": measure_matthews,
+    "pearson": measure_pearson,
+    "spearman": measure_spearman,
+}
+"""Those of labels and of numbers, which have one right answer each."""
 
 __all__ = [
+    "LABEL_MEASURES",
     "MEASURES",
     "Comparison",
     "LengthBand",
