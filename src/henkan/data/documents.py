@@ -1,0 +1,155 @@
+"""Running text as memory-mapped integers: documents of lines of tokens, made once.
+
+FOLDER/documents.json     format, numbers of documents, lines and tokens, vocabulary size
+FOLDER/tokens.npy         the ids of all lines end to end, uint16 (uint32 from 65,536 entries on)
+FOLDER/lines.npy          (lines + 1,) int64: line k is tokens[lines[k]:lines[k + 1]]
+FOLDER/documents.npy      (documents + 1,) int64: document d is lines documents[d] up to documents[d + 1]
+
+In the text an empty line ends a document; where line ends are learnt as well (verse, code), it is a line like any other
+and the whole is one document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from henkan.errors import DataError, FolderError, StorageError
+from henkan.text.tokenizer import Tokenizer
+
+FORMAT = 1
+_CHUNK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Documents:
+    """Text that :func:`write_documents` wrote, mapped into memory."""
+
+    tokens: np.ndarray  # (tokens,) mapped
+    lines: np.ndarray  # (lines + 1,) int64
+    starts: np.ndarray  # (documents + 1,) int64, in lines
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Map the files.
+
+        Raises:
+            FolderError: one is missing, damaged, or of another version; names it.
+        """
+        path = folder / "documents.json"
+        try:
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            if summary["format"] != FORMAT:
+                raise FolderError(f"{folder}: text format {summary['format']}, expected {FORMAT}; prepare it again")
+            wanted = (summary["tokens"], summary["lines"] + 1, summary["documents"] + 1)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise FolderError(f"{path}: missing or damaged ({error}); prepare the text again") from error
+        arrays = []
+        for name, length in zip(("tokens", "lines", "documents"), wanted, strict=True):
+            file = folder / f"{name}.npy"
+            try:
+                found = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+                if found.shape != (length,) or not np.issubdtype(found.dtype, np.integer):
+                    raise ValueError(f"holds {found.dtype} of shape {found.shape}, expected {length} integers")
+            except (OSError, ValueError, EOFError) as error:
+                raise FolderError(f"{file}: missing or damaged ({error}); prepare the text again") from error
+            arrays.append(found)
+        tokens, lines, starts = arrays
+        return cls(tokens, np.asarray(lines), np.asarray(starts))
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def line(self, number: int) -> np.ndarray:
+        """The ids of one line, int64."""
+        return self.tokens[self.lines[number] : self.lines[number + 1]].astype(np.int64)
+
+    def span(self, first: int, end: int) -> np.ndarray:
+        """The ids of lines ``first`` up to ``end``, int64."""
+        return self.tokens[self.lines[first] : self.lines[end]].astype(np.int64)
+
+
+def write_documents(folder: Path, lines: Iterable[str], tokenizer: Tokenizer, line_ends: bool = False) -> None:
+    """Encode lines into a new folder, some thousand at a time; the folder appears whole or not at all.
+
+    Args:
+        line_ends: whether they are part of the text: every line is then encoded with ``"\\n"`` behind it.
+
+    Raises:
+        DataError: whatever reading the lines raises; or there is no text.
+        FolderError: the folder exists already.
+        StorageError: it could not be written.
+    """
+    if folder.exists():
+        raise FolderError(f"{folder} exists already; open it, or remove it to prepare the text again")
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+        partial.mkdir(parents=True)
+        _write(partial, lines, tokenizer, line_ends)
+        os.replace(partial, folder)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot write the text ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(folder: Path, lines: Iterable[str], tokenizer: Tokenizer, line_ends: bool) -> None:
+    dtype = np.uint16 if tokenizer.size <= 1 << 16 else np.uint32
+    ends, starts = array("q", [0]), array("q", [0])
+    with (folder / "tokens.raw").open("wb") as file:
+        for chunk in _chunks(lines):
+            for ids in _encoded(chunk, tokenizer, line_ends):
+                if ids is None:  # the end of a document
+                    if starts[-1] != len(ends) - 1:
+                        starts.append(len(ends) - 1)
+                    continue
+                file.write(np.array(ids, dtype=dtype).tobytes())
+                ends.append(ends[-1] + len(ids))
+        file.flush()
+        os.fsync(file.fileno())
+    if ends[-1] == 0:
+        raise DataError(
+            "there is no text; expected lines of it, and an empty line between documents"
+        )
+    if starts[-1] != len(ends) - 1:
+        starts.append(len(ends) - 1)
+    tokens = np.memmap(folder / "tokens.raw", dtype=dtype, mode="r")
+    np.save(folder / "tokens.npy", tokens)
+    np.save(folder / "lines.npy", np.frombuffer(ends, dtype=np.int64))
+    np.save(folder / "documents.npy", np.frombuffer(starts, dtype=np.int64))
+    (folder / "tokens.raw").unlink()
+    summary = {
+        "format": FORMAT,
+        "documents": len(starts) - 1,
+        "lines": len(ends) - 1,
+        "tokens": ends[-1],
+        "vocabulary": tokenizer.size,
+    }
+    (folder / "documents.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+
+
+def _encoded(lines: list[str], tokenizer: Tokenizer, line_ends: bool) -> Iterator[list[int] | None]:
+    """The ids of each line, None for one that ends a document."""
+    if line_ends:
+        yield from tokenizer.encode([f"{line}\n" for line in lines])
+        return
+    texts = [line.strip() for line in lines]
+    rows = iter(tokenizer.encode([text for text in texts if text]))
+    for text in texts:
+        yield next(rows) if text else None
+
+
+def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
+    stream = iter(lines)
+    while chunk := list(islice(stream, _CHUNK)):
+        yield chunk

@@ -1,0 +1,113 @@
+"""Running text as integers, and how it is cut into examples."""
+
+import numpy as np
+import pytest
+
+from henkan.data.documents import Documents, write_documents
+from henkan.data.passages import blocks, passages, sentence_pairs
+from henkan.errors import DataError, FolderError
+from henkan.text.tokenizer import TokenizerConfig, learn
+
+LINES = ["one two three", "four five", "", "", "six", "seven eight nine ten", "", "eleven"]
+
+
+@pytest.fixture
+def tokenizer():
+    return learn(TokenizerConfig(kind="word", vocabulary=50), LINES)
+
+
+@pytest.fixture
+def documents(tmp_path, tokenizer):
+    write_documents(tmp_path / "text", LINES, tokenizer)
+    return Documents.open(tmp_path / "text")
+
+
+def test_lines_and_documents_come_back(documents, tokenizer):
+    assert len(documents) == 3
+    assert documents.starts.tolist() == [0, 2, 4, 5]
+    texts = tokenizer.decode([documents.line(number) for number in range(5)])
+    assert texts == [line for line in LINES if line]
+    assert tokenizer.decode([documents.span(2, 4)]) == ["six seven eight nine ten"]
+
+
+def test_line_ends_can_be_text(tmp_path):
+    tokenizer = learn(TokenizerConfig(kind="character", vocabulary=50), [f"{line}\n" for line in LINES])
+    write_documents(tmp_path / "text", LINES, tokenizer, line_ends=True)
+    documents = Documents.open(tmp_path / "text")
+    assert len(documents) == 1
+    assert tokenizer.decode([documents.tokens]) == ["\n".join(LINES) + "\n"]
+
+
+def test_damage_is_named(tmp_path, tokenizer):
+    with pytest.raises(DataError, match="there is no text"):
+        write_documents(tmp_path / "none", ["", " "], tokenizer)
+    assert not list(tmp_path.iterdir())
+    write_documents(tmp_path / "text", LINES, tokenizer)
+    (tmp_path / "text" / "lines.npy").write_bytes(b"x")
+    with pytest.raises(FolderError, match=r"lines\.npy"):
+        Documents.open(tmp_path / "text")
+
+
+def made_up(seed, documents=4, lines=60):
+    """Documents of lines of 1 to 12 tokens; every token is its place."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 13, documents * lines)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    return Documents(np.arange(ends[-1]), ends, np.arange(documents + 1) * lines)
+
+
+def test_blocks_hold_every_token_once():
+    cut = blocks(made_up(0), 50)
+    assert cut.starts[0] == 0
+    assert (cut.starts[1:] == cut.ends[:-1]).all()
+    assert set((cut.ends - cut.starts)[:-1]) == {50}
+
+
+@pytest.mark.parametrize("across", [True, False])
+@pytest.mark.parametrize("length", [5, 12, 64])
+def test_passages_hold_every_token_once_in_whole_lines(across, length):
+    documents = made_up(1)
+    cut = passages(documents, length, across)
+    assert (cut.starts[1:] == cut.ends[:-1]).all()
+    assert (cut.starts[0], cut.ends[-1]) == (0, len(documents.tokens))
+    sizes = cut.ends - cut.starts
+    assert sizes.min() > 0
+    assert sizes.max() <= length
+    if length >= 12:  # no line is longer
+        assert set(cut.starts) <= set(documents.lines)
+    borders = documents.lines[documents.starts[1:-1]]
+    crossed = [border for border in borders for s, e in zip(cut.starts, cut.ends, strict=True) if s < border < e]
+    assert not crossed or across
+    if across:
+        assert sizes.mean() > length / 2
+
+
+def test_sentence_pairs_are_balanced_and_fit():
+    documents = made_up(2)
+    pairs = sentence_pairs(documents, 40, seed=1)
+    sizes = (pairs.first.ends - pairs.first.starts) + (pairs.second.ends - pairs.second.starts)
+    assert len(pairs) > 30
+    assert sizes.max() <= 40
+    assert sizes.min() >= 2
+    assert abs(int(pairs.follows.sum()) * 2 - len(pairs)) <= 1
+    behind = pairs.second.starts == pairs.first.ends
+    assert (behind == pairs.follows).all()
+    own = np.searchsorted(documents.lines[documents.starts], pairs.first.starts, side="right")
+    other = np.searchsorted(documents.lines[documents.starts], pairs.second.starts, side="right")
+    assert ((own == other) == pairs.follows).all()  # from another document, where there is one
+    lines = set(documents.lines.tolist())
+    assert set(pairs.first.starts) | set(pairs.second.starts) <= lines
+
+
+def test_sentence_pairs_of_one_document_come_from_apart():
+    pairs = sentence_pairs(made_up(3, documents=1, lines=200), 40, seed=1)
+    strangers = ~pairs.follows
+    overlap = (pairs.second.starts < pairs.first.ends) & (pairs.second.ends > pairs.first.starts)
+    assert not overlap[strangers].any()
+    assert strangers.sum() > 10
+
+
+def test_pairs_are_a_function_of_the_seed():
+    first, again, other = (sentence_pairs(made_up(2), 40, seed) for seed in (1, 1, 2))
+    assert (first.second.starts == again.second.starts).all()
+    assert len(first) != len(other) or (first.second.starts != other.second.starts).any()
