@@ -1,6 +1,7 @@
 """Labels of sequences, spans and tokens against sums over a loop."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from henkan.nn.heads import LinearTokenScores
 from henkan.objectives.cross_entropy import CrossEntropy
 from henkan.objectives.labels import ClassCrossEntropy, SpanLikelihood, SquaredError, Together
-from henkan.tensors import IGNORE, Batch, Output
+from henkan.tensors import IGNORE, Batch, Output, Tokens
 
 
 def batch(**labels):
@@ -31,7 +32,7 @@ def test_a_class_for_each_token():
 
 
 def test_numbers_in_bf16_are_compared_in_float32():
-    given = torch.tensor([1.0, 2.5], dtype=torch.bfloat16)
+    given = torch.tensor([[1.0], [2.5]], dtype=torch.bfloat16)
     found = SquaredError("value")(Output({"value": given}), batch(value=torch.tensor([1.5, 2.4])))["value"]
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(0.25 + 0.01, rel=1e-4)
@@ -39,7 +40,9 @@ def test_numbers_in_bf16_are_compared_in_float32():
 
 def test_spans():
     scores, labels = torch.randn(2, 5, 2), torch.tensor([[1, 3], [0, 0]])
-    found = SpanLikelihood("span")(Output({"span": scores}), batch(span=labels))["span"]
+    source = Tokens(torch.zeros(2, 6, dtype=torch.int64), torch.arange(6)[None].repeat(2, 1) < 5)
+    padded = torch.cat([scores, torch.full((2, 1, 2), 9.0)], 1)
+    found = SpanLikelihood("span")(Output({"span": padded}), replace(batch(span=labels), source=source))["span"]
     log_probs = scores.log_softmax(1)
     expected = -(log_probs[0, 1, 0] + log_probs[0, 3, 1] + log_probs[1, 0, 0] + log_probs[1, 0, 1]) / 2
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)

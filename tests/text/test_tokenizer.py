@@ -13,6 +13,7 @@ from tokenizers import Tokenizer as LibraryTokenizer
 
 from henkan.errors import DataError, StorageError
 from henkan.text import tokenizer as module
+from henkan.text.marks import Marks
 from henkan.text.tokenizer import END, PAD, SPECIAL_TOKENS, START, UNKNOWN, Tokenizer, TokenizerConfig, learn
 
 KINDS = ("bpe", "unigram", "wordpiece", "word", "character")
@@ -46,6 +47,27 @@ def test_texts_survive(learnt: dict[str, Tokenizer], kind: str):
 def test_any_text_of_known_characters_survives(learnt: dict[str, Tokenizer], kind: str, text: str):
     text = module.normalise(text)
     assert learnt[kind].decode(learnt[kind].encode([text])) == [text]
+
+
+@given(st.lists(st.text(CHARACTERS + " ▁\u0301x\t\u00a0", max_size=20), max_size=4))
+@pytest.mark.parametrize("kind", SUBWORDS)
+def test_words_that_were_looked_up_have_the_ids_that_the_library_gives(
+    learnt: dict[str, Tokenizer], kind: str, texts: list[str]
+):
+    library = LibraryTokenizer.from_str(learnt[kind]._library.to_str())
+    library.encode_special_tokens = True
+    expected = [encoding.ids for encoding in library.encode_batch(texts, add_special_tokens=False)]
+    assert learnt[kind].encode(texts) == expected
+    assert learnt[kind].encode(texts) == expected, "now every word is known"
+
+
+def test_not_every_word_is_remembered(learnt: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_REMEMBERED", 10)
+    tokenizer = Tokenizer(learnt["bpe"]._library)
+    texts = [f"word{number} and {number}" for number in range(30)]
+    rows = [tokenizer.encode([text])[0] for text in texts]
+    assert len(tokenizer._known) <= 10
+    assert rows == learnt["bpe"].encode(texts)
 
 
 @pytest.mark.parametrize("kind", SUBWORDS)
@@ -263,3 +285,16 @@ def test_the_library_reads_our_file(learnt: dict[str, Tokenizer], tmp_path: Path
     learnt["bpe"].save(tmp_path / "tokenizer.json")
     theirs = LibraryTokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert theirs.encode(TEXTS[0], add_special_tokens=False).ids == learnt["bpe"].encode(TEXTS[:1])[0]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "wordpiece", "word", "character"])
+def test_mask_and_sentinels_follow_the_first_four_and_are_never_read_in_a_text(kind, tmp_path):
+    texts = ["a small house by the sea", "the sea <mask> and <extra_0> the house"] * 20
+    learn(TokenizerConfig(kind=kind, vocabulary=60, mask=True, sentinels=2), texts).save(tmp_path / "tokenizer.json")
+    tokenizer = Tokenizer.load(tmp_path / "tokenizer.json")
+    assert tokenizer.marks == Marks(PAD, UNKNOWN, START, END, 4, (5, 6), 7, tokenizer.size)
+    assert tokenizer.pieces([4, 5, 6]) == ["<mask>", "<extra_0>", "<extra_1>"]
+    ids = tokenizer.encode(["<mask> <extra_0> <extra_1> house"])[0]
+    assert not set(ids) & set(range(2, 7))
+    plain = learn(TokenizerConfig(kind=kind, vocabulary=60), texts).marks
+    assert (plain.mask, plain.sentinels, plain.first) == (None, (), 4)

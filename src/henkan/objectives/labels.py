@@ -4,7 +4,7 @@ Each objective reads one head of the output and the labels of that name. :class:
 
     head        output         labels
     "class"     (N, C)         (N,) int64       which class; of multiple choice, which choice
-    "value"     (N,)           (N,) float       a number
+    "value"     (N, 1)         (N,) float       a number
     "span"      (N, S, 2)      (N, 2) int64     first and last position
     "labels"    (N, S, C)      (N, S) int64     a class for each token
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from henkan.objectives.base import Objective
-from henkan.tensors import IGNORE, Batch, Output
+from henkan.tensors import IGNORE, Batch, Output, Tokens
 
 
 class _OneHead(Objective):
@@ -61,16 +61,15 @@ class SquaredError(_OneHead):
     """(given - right)^2."""
 
     def _sum(self, found: Tensor, batch: Batch) -> Tensor:
-        return (found - batch.labels[self.head].to(found.dtype)).square().sum()
+        return (found[:, 0] - batch.labels[self.head].to(found.dtype)).square().sum()
 
 
 class SpanLikelihood(_OneHead):
-    """Mean of -log p(first position) and -log p(last position) (Devlin et al. 2019, section 4.2).
-
-    Positions that cannot be part of an answer have been given a very low score by the head.
-    """
+    """Mean of -log p(first) and -log p(last position), over real positions (Devlin et al. 2019, section 4.2)."""
 
     def _sum(self, found: Tensor, batch: Batch) -> Tensor:
+        assert isinstance(batch.source, Tokens)
+        found = found.masked_fill(~batch.source.mask[..., None], -1e9)
         labels = batch.labels[self.head]
         return functional.cross_entropy(found.transpose(1, 2).flatten(0, 1), labels.flatten(), reduction="sum") / 2
 

@@ -1,6 +1,7 @@
 """Learning a vocabulary, and texts to ids and back: a thin layer over the ``tokenizers`` library.
 
-- The first four ids are the same in every vocabulary: padding, unknown, start, end.
+- The first four ids are the same in every vocabulary: padding, unknown, start, end. A mask and sentinels, for models
+  that learn from spoilt text, come next where they are asked for.
 - ``▁`` (U+2581) stands for a space. A subword carries the space before it, so decoding is exact.
 - No subword crosses a space or holds more than one punctuation mark or digit, so ``3,50`` is read digit by digit
   and ``end.`` is ``end`` and a full stop wherever it stands.
@@ -14,6 +15,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal, Self
 
@@ -24,11 +26,14 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 
 from henkan.config import Config
 from henkan.errors import DataError, StorageError
+from henkan.text.marks import Marks
 from henkan.text.normalise import normalise
 from henkan.text.unigram import learn_unigram
 
 PAD, UNKNOWN, START, END = range(4)
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
+MASK = "<mask>"
+SENTINEL = "<extra_{}>"
 SPACE = "▁"
 MAX_FILE_BYTES = 64 << 20
 LONGEST_PIECE = 16
@@ -37,6 +42,7 @@ where words are written without spaces."""
 
 _ONE_BY_ONE = Regex(SPACE + r"?[\p{P}\p{N}$+<=>^`|~]")
 _UNIGRAM_SEEDS = 3  # times the vocabulary: pieces that a unigram vocabulary is chosen from
+_REMEMBERED = 1 << 16  # words whose ids are kept: some 20 MB
 _WORDPIECE_SPAN = 64  # longest-match-first is quadratic in what it is given, so it is given spans of this length
 
 
@@ -51,6 +57,13 @@ class TokenizerConfig(Config):
     kind: Literal["bpe", "unigram", "wordpiece", "word", "character"] = "bpe"
     vocabulary: int = Field(8000, ge=8, le=1_000_000, description="most entries, the four special tokens included")
     sample: int = Field(1_000_000, ge=1, le=100_000_000, description="most texts to learn from, drawn evenly")
+    mask: bool = Field(False, description="whether there is a token that hides another")
+    sentinels: int = Field(0, ge=0, le=1000, description="tokens that stand for hidden spans")
+
+    @property
+    def special(self) -> list[str]:
+        """Tokens with an id of their own, in the order of the ids."""
+        return [*SPECIAL_TOKENS, *[MASK] * self.mask, *(SENTINEL.format(number) for number in range(self.sentinels))]
 
 
 class Tokenizer:
@@ -73,7 +86,10 @@ class Tokenizer:
         self.size = len(vocabulary)
         self._library = library
         self._pieces = sorted(vocabulary, key=vocabulary.__getitem__)
+        self.marks = _marks(self._pieces)
         self._whole_words = isinstance(library.model, models.WordLevel)
+        self._word_by_word = _splits_at_spaces(library)
+        self._known: dict[str, list[int]] = {}  # ids of words, see _encode_words
         library.encode_special_tokens = True  # "special tokens are text like any other", in the library's words
         library.no_truncation()
         library.no_padding()
@@ -93,15 +109,43 @@ class Tokenizer:
             DataError: a text holds half of a surrogate pair, which no UTF-8 file can.
         """
         try:
-            encodings = self._library.encode_batch_fast(list(texts), add_special_tokens=False)
+            rows = self._encode_words(texts) if self._word_by_word else self._encode_all(list(texts))
         except (TypeError, UnicodeEncodeError):
             for number, text in enumerate(texts, start=1):
                 _refuse_surrogates(text, number)
             raise
-        rows = [encoding.ids for encoding in encodings]
         if self._whole_words:  # a text may hold the word "</s>", which is in the vocabulary
-            return [[token if token > END else UNKNOWN for token in row] for row in rows]
+            return [[token if token >= self.marks.first else UNKNOWN for token in row] for row in rows]
         return rows
+
+    def _encode_all(self, texts: list[str]) -> list[list[int]]:
+        """By the library, on all cores."""
+        return [encoding.ids for encoding in self._library.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def _encode_words(self, texts: Sequence[str]) -> list[list[int]]:
+        """Word by word: no subword crosses a space, so a word has the same ids wherever it stands, and most have come
+        before. Looking them up is several times faster than the library, which notes where each character came from.
+        """
+        split = [text.replace(SPACE, " ").removeprefix(" ").split(" ") if text else [] for text in texts]
+        known = self._known  # this object is only added to, so that threads may share it
+        wanted = set(chain.from_iterable(split))
+        new = [word for word in wanted if word not in known]
+        if len(known) + len(new) > _REMEMBERED:
+            known, new = {}, list(wanted)
+        known.update(zip(new, self._encode_all([f" {word}" for word in new]), strict=True))
+        self._known = known
+        return [list(chain.from_iterable(map(known.__getitem__, words))) for words in split]
+
+    def encode_with_places(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The ids of each text, and (tokens, 2): where each token begins and ends in it, in characters.
+
+        The places are those in the text as it is given; a token may begin with the space before it.
+        """
+        found = []
+        for encoding in self._library.encode_batch(list(texts), add_special_tokens=False):
+            places = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+            found.append((np.array(encoding.ids, dtype=np.int64), places))
+        return found
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """The text of each row of ids: up to END, without PAD and START; UNKNOWN is shown as ``<unk>``."""
@@ -164,13 +208,14 @@ def learn(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
         DataError: there is no text to learn from.
     """
     sample = [normalise(text) for text in _draw(texts, config.sample)]
-    room = config.vocabulary - len(SPECIAL_TOKENS)
+    special = config.special
+    room = config.vocabulary - len(special)
     if config.kind == "word":
-        words = Counter(word for text in sample for word in text.split(" ") if word and word not in SPECIAL_TOKENS)
-        return Tokenizer(_word_library(_most_common(words, room)))
+        words = Counter(word for text in sample for word in text.split(" ") if word and word not in special)
+        return Tokenizer(_word_library(special, _most_common(words, room)))
     characters = _count_characters(sample)
     if config.kind == "character":
-        return Tokenizer(_character_library(_most_common(characters, room)))
+        return Tokenizer(_character_library(special, _most_common(characters, room)))
     return Tokenizer(_subword_library(config, sample, characters))
 
 
@@ -205,19 +250,21 @@ def _most_common(counts: Counter[str], most: int) -> list[str]:
     return sorted(counts, key=lambda entry: (-counts[entry], entry))[:most]
 
 
-def _vocabulary(tokens: list[str]) -> dict[str, int]:
-    return {token: place for place, token in enumerate([*SPECIAL_TOKENS, *tokens])}
+def _vocabulary(special: list[str], tokens: list[str]) -> dict[str, int]:
+    return {token: place for place, token in enumerate([*special, *tokens])}
 
 
-def _word_library(words: list[str]) -> tokenizers.Tokenizer:
-    library = tokenizers.Tokenizer(models.WordLevel(_vocabulary(words), unk_token=SPECIAL_TOKENS[UNKNOWN]))
+def _word_library(special: list[str], words: list[str]) -> tokenizers.Tokenizer:
+    library = tokenizers.Tokenizer(models.WordLevel(_vocabulary(special, words), unk_token=SPECIAL_TOKENS[UNKNOWN]))
     library.normalizer = normalizers.NFC()
     library.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(" ")
     return library  # without a decoder the library joins tokens with spaces
 
 
-def _character_library(characters: list[str]) -> tokenizers.Tokenizer:
-    library = tokenizers.Tokenizer(models.WordLevel(_vocabulary(characters), unk_token=SPECIAL_TOKENS[UNKNOWN]))
+def _character_library(special: list[str], characters: list[str]) -> tokenizers.Tokenizer:
+    library = tokenizers.Tokenizer(
+        models.WordLevel(_vocabulary(special, characters), unk_token=SPECIAL_TOKENS[UNKNOWN])
+    )
     library.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(" ", SPACE)])
     library.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     library.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.Fuse()])
@@ -227,7 +274,7 @@ def _character_library(characters: list[str]) -> tokenizers.Tokenizer:
 def _subword_library(config: TokenizerConfig, texts: list[str], characters: Counter[str]) -> tokenizers.Tokenizer:
     """``bpe``, ``unigram`` and ``wordpiece``; the last is learnt as the first and applied otherwise, as usual."""
     characters[SPACE] += sum(characters.values())  # every text starts with one, so it is never the one left out
-    room = config.vocabulary - len(SPECIAL_TOKENS)
+    room = config.vocabulary - len(config.special)
     alphabet = _most_common(characters, room)
     if len(alphabet) < len(characters):
         rare = str.maketrans(dict.fromkeys(set(characters) - set(alphabet)))
@@ -241,7 +288,7 @@ def _subword_library(config: TokenizerConfig, texts: list[str], characters: Coun
     library.decoder = decoders.Metaspace(SPACE, "always")
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocabulary * (_UNIGRAM_SEEDS if config.kind == "unigram" else 1),
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=config.special,
         min_frequency=2,
         max_token_length=LONGEST_PIECE,
         show_progress=False,
@@ -253,9 +300,9 @@ def _subword_library(config: TokenizerConfig, texts: list[str], characters: Coun
         for word, count in Counter(word for text in texts for word in text.split(" ")).items():
             for piece, _ in library.pre_tokenizer.pre_tokenize_str(word):
                 words[piece] += count
-        seeds = [piece for piece in library.get_vocab() if piece not in SPECIAL_TOKENS]
+        seeds = [piece for piece in library.get_vocab() if piece not in config.special]
         pieces = learn_unigram(words, sorted(seeds), alphabet, room)
-        special = [(token, 0.0) for token in SPECIAL_TOKENS]
+        special = [(token, 0.0) for token in config.special]
         library.model = models.Unigram([*special, *pieces], UNKNOWN, False)
     elif config.kind == "wordpiece":
         library.model = models.WordPiece(
@@ -275,6 +322,25 @@ def _wordpiece_spans(alphabet: list[str]) -> list[pre_tokenizers.PreTokenizer]:
         pre_tokenizers.Split(Regex(f"[^{known}]"), "isolated"),
         pre_tokenizers.Split(Regex(rf"[\s\S]{{1,{_WORDPIECE_SPAN}}}"), "isolated"),
     ]
+
+
+def _marks(pieces: list[str]) -> Marks:
+    """Where the special tokens are: the first four, then a mask and sentinels if there are any."""
+    first = len(SPECIAL_TOKENS)
+    mask = first if pieces[first : first + 1] == [MASK] else None
+    first += mask is not None
+    sentinels: list[int] = []
+    while pieces[first : first + 1] == [SENTINEL.format(len(sentinels))]:
+        sentinels.append(first)
+        first += 1
+    return Marks(PAD, UNKNOWN, START, END, mask, tuple(sentinels), first, len(pieces))
+
+
+def _splits_at_spaces(library: tokenizers.Tokenizer) -> bool:
+    """Whether it is one of ``_subword_library``: each word is encoded alone, with the space before it."""
+    splitter = library.pre_tokenizer
+    words = [] if splitter is None else [word for word, _ in splitter.pre_tokenize_str("a  b")]
+    return words == [f"{SPACE}a", SPACE, f"{SPACE}b"]
 
 
 def _parse(content: bytes) -> tokenizers.Tokenizer:

@@ -1,0 +1,308 @@
+"""Learning from running text alone: noise that is undone, or the next token told.
+
+What is learnt is a matter of data: a :class:`Reading` turns a stretch of text into an example, drawn from
+(seed, epoch, example). The model and the loss are those of any other task.
+
+    masked       some tokens hidden, and told from both sides                       BERT, RoBERTa
+    next         every token told from those before                                 GPT
+    prefix       the same, but the first part is only read                          prefix language model
+    spans        spans replaced by sentinels, and written out                       T5
+    denoising    text spoilt in several ways, and written as it was                 BART
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from henkan.data import noise
+from henkan.data.collate import collate_pairs
+from henkan.data.documents import Documents
+from henkan.data.example import Example
+from henkan.data.passages import Passages, SentencePairs
+from henkan.data.plan import Lengths, Shards
+from henkan.data.sequences import Sequenced, collate_next, collate_sequences
+from henkan.objectives.base import Objective
+from henkan.tensors import IGNORE, Batch
+from henkan.text.marks import Marks
+
+
+class Reading(Protocol):
+    """How stretches of one text become examples."""
+
+    def lengths(self) -> Lengths:
+        """Of every example as the model sees it."""
+        ...
+
+    def example(self, index: int, rng: np.random.Generator) -> Any:
+        """One of them; all chance comes from ``rng``."""
+        ...
+
+    def collate(self, examples: Sequence[Any]) -> Batch:
+        """Several of them."""
+        ...
+
+    def place(self, index: int) -> int:
+        """The first token of an example in the text."""
+        ...
+
+
+class _Stretches:
+    """What readings of single stretches have in common."""
+
+    def __init__(self, documents: Documents, passages: Passages, marks: Marks) -> None:
+        self.documents = documents
+        self.passages = passages
+        self.marks = marks
+
+    def place(self, index: int) -> int:
+        """The first token of an example in the text."""
+        return int(self.passages.starts[index])
+
+    def _ids(self, index: int) -> np.ndarray:
+        return self.documents.tokens[self.passages.starts[index] : self.passages.ends[index]].astype(np.int64)
+
+    def _sizes(self) -> np.ndarray:
+        return self.passages.ends - self.passages.starts
+
+
+class Masked(_Stretches):
+    """START, a passage, END; some of it masked. Dynamic: another mask each time (RoBERTa); static: the same (BERT).
+
+    Args:
+        masks: how many masks each example gets, one epoch after another; 0: a new one each time.
+        words: (V,) bool, which tokens begin a word: whole words are masked then; None: token by token.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        passages: Passages,
+        marks: Marks,
+        share: float,
+        masks: int,
+        words: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(documents, passages, marks)
+        self.masking = Masking(marks, share, masks, words)
+
+    def lengths(self) -> Lengths:
+        """With both marks."""
+        return Lengths(self._sizes() + 2, np.zeros(len(self.passages), dtype=np.int64))
+
+    def example(self, index: int, rng: np.random.Generator) -> Sequenced:
+        """One passage."""
+        ids = np.concatenate([[self.marks.start], self._ids(index), [self.marks.end]])
+        noisy, labels = self.masking.apply(ids, index, rng)
+        return Sequenced(index, noisy, None, {"tokens": labels})
+
+    def collate(self, examples: Sequence[Sequenced]) -> Batch:
+        """Several."""
+        return collate_sequences(examples, self.marks.pad)
+
+
+class Masking:
+    """Which tokens of a sequence are hidden; see :class:`Masked`."""
+
+    def __init__(self, marks: Marks, share: float, masks: int, words: np.ndarray | None) -> None:
+        if marks.mask is None:
+            raise ValueError("masked reading needs a vocabulary with a mask")
+        self.mask = marks.mask
+        self.ordinary = marks.ordinary
+        self.share = share
+        self.masks = masks
+        self.words = words
+
+    def apply(self, ids: np.ndarray, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """What is read, and the labels."""
+        if self.masks:  # the generator only says which of the masks: each of them is a function of the example
+            rng = np.random.default_rng([index, int(rng.integers(self.masks))])
+        words = None if self.words is None else np.cumsum(self.words[ids])
+        candidates = (ids >= self.ordinary.start) & (ids != self.mask)
+        return noise.mask_tokens(ids, rng, self.mask, self.ordinary, self.share, candidates, words)
+
+
+class MaskedPairs:
+    """START, a stretch, END, another, END: masked, and does the second follow the first? (Devlin et al. 2019)."""
+
+    def __init__(self, documents: Documents, pairs: SentencePairs, masking: Masking, marks: Marks) -> None:
+        self.documents = documents
+        self.pairs = pairs
+        self.masking = masking
+        self.marks = marks
+
+    def lengths(self) -> Lengths:
+        """With the three marks."""
+        sizes = sum(side.ends - side.starts for side in (self.pairs.first, self.pairs.second))
+        return Lengths(np.asarray(sizes) + 3, np.zeros(len(self.pairs), dtype=np.int64))
+
+    def example(self, index: int, rng: np.random.Generator) -> Sequenced:
+        """One pair; class 1 where the second follows."""
+        first, second = (
+            self.documents.tokens[side.starts[index] : side.ends[index]].astype(np.int64)
+            for side in (self.pairs.first, self.pairs.second)
+        )
+        ids, segments = paired(first, second, self.marks)
+        noisy, labels = self.masking.apply(ids, index, rng)
+        return Sequenced(index, noisy, segments, {"tokens": labels, "class": int(self.pairs.follows[index])})
+
+    def collate(self, examples: Sequence[Sequenced]) -> Batch:
+        """Several."""
+        return collate_sequences(examples, self.marks.pad)
+
+    def place(self, index: int) -> int:
+        """The first token of an example in the text."""
+        return int(self.pairs.first.starts[index])
+
+
+def paired(first: np.ndarray, second: np.ndarray | None, marks: Marks) -> tuple[np.ndarray, np.ndarray]:
+    """START first END, or START first END second END; and their segments."""
+    if second is None:
+        ids = np.concatenate([[marks.start], first, [marks.end]])
+        return ids, np.zeros(len(ids), dtype=np.int64)
+    ids = np.concatenate([[marks.start], first, [marks.end], second, [marks.end]])
+    segments = np.zeros(len(ids), dtype=np.int64)
+    segments[len(first) + 2 :] = 1
+    return ids, segments
+
+
+class Next(_Stretches):
+    """Every token from those before it in its block, the first from what stood before the block.
+
+    Args:
+        prefix: share of a block that is only read: its tokens are not learnt; 0 for a plain language model.
+    """
+
+    def __init__(self, documents: Documents, passages: Passages, marks: Marks, prefix: float = 0.0) -> None:
+        super().__init__(documents, passages, marks)
+        self.prefix = prefix
+
+    def lengths(self) -> Lengths:
+        """Of the blocks."""
+        return Lengths(np.zeros(len(self.passages), dtype=np.int64), self._sizes())
+
+    def example(self, index: int, rng: np.random.Generator) -> Sequenced:
+        """One block."""
+        ids = self._ids(index)
+        labels = ids.copy()
+        if self.prefix:
+            labels[: min(round(self.prefix * len(ids)), len(ids) - 1)] = IGNORE
+        return Sequenced(index, ids, None, {"tokens": labels})
+
+    def collate(self, examples: Sequence[Sequenced]) -> Batch:
+        """Several."""
+        return collate_next(examples, self.marks.pad, self.marks.start)
+
+
+class Spans(_Stretches):
+    """A passage with sentinels in place of spans to the spans (Raffel et al. 2020)."""
+
+    def __init__(
+        self, documents: Documents, passages: Passages, marks: Marks, share: float, mean_length: float
+    ) -> None:
+        super().__init__(documents, passages, marks)
+        if not marks.sentinels:
+            raise ValueError("span corruption needs a vocabulary with sentinels")
+        self.share = share
+        self.mean_length = mean_length
+
+    def lengths(self) -> Lengths:
+        """Upper bounds: kept tokens with a sentinel for each span, and the spans with theirs; END on both."""
+        sizes = self._sizes()
+        lost = np.maximum(np.ceil(self.share * sizes), 1)
+        spans = np.maximum(np.round(lost / self.mean_length), 1)
+        return Lengths((sizes - lost + spans + 2).astype(np.int64), (lost + spans + 1).astype(np.int64))
+
+    def example(self, index: int, rng: np.random.Generator) -> Example:
+        """One passage; of a single token nothing can be lost, so it is read and written as it is."""
+        ids = self._ids(index)
+        if len(ids) < 2:
+            return Example.of(index, ids.tolist(), ids.tolist())
+        source, target = noise.corrupt_spans(ids, rng, self.marks.sentinels, self.share, self.mean_length)
+        return Example(index, source.astype(np.int32), target.astype(np.int32))
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Several."""
+        return collate_pairs(examples)
+
+
+class Denoising(_Stretches):
+    """A spoilt passage to the passage itself (Lewis et al. 2020): sentences permuted, spans infilled, tokens deleted.
+
+    Args:
+        infill, delete: share of the tokens that a mask with no length stands for, or that are gone.
+        permute, rotate: whether the sentences come in another order; whether the text begins elsewhere.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        passages: Passages,
+        marks: Marks,
+        infill: float,
+        delete: float,
+        permute: bool,
+        rotate: bool,
+        mean_length: float,
+    ) -> None:
+        super().__init__(documents, passages, marks)
+        if marks.mask is None:
+            raise ValueError("denoising needs a vocabulary with a mask")
+        self.mask = marks.mask
+        self.infill, self.delete, self.mean_length = infill, delete, mean_length
+        self.permute, self.rotate = permute, rotate
+
+    def lengths(self) -> Lengths:
+        """With END; the spoilt side is never much longer than the other."""
+        sizes = self._sizes()
+        return Lengths(sizes + 1, sizes + 1)
+
+    def example(self, index: int, rng: np.random.Generator) -> Example:
+        """One passage."""
+        ids = spoilt = self._ids(index)
+        if self.permute:
+            start, end = self.passages.starts[index], self.passages.ends[index]
+            lines = self.documents.lines
+            inside = lines[np.searchsorted(lines, start, side="right") : np.searchsorted(lines, end)] - start
+            spoilt = noise.permute_sentences(np.split(spoilt, inside), rng)
+        if self.rotate:
+            spoilt = noise.rotate(spoilt, rng)
+        if self.delete:
+            spoilt = noise.delete_tokens(spoilt, rng, self.delete)
+        if self.infill:
+            spoilt = noise.infill(spoilt, rng, self.mask, self.infill, self.mean_length)
+        return Example(index, spoilt.astype(np.int32), ids.astype(np.int32))
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Several."""
+        return collate_pairs(examples)
+
+
+class Pretraining:
+    """Readings of the training and the validation text, with an objective; see :class:`henkan.tasks.base.Task`."""
+
+    def __init__(self, readings: Mapping[str, Reading], objective: Objective) -> None:
+        self.readings = readings
+        self.objective = objective
+
+    def lengths(self, split: str) -> Shards:
+        """One shard."""
+        return [self.readings[split].lengths()]
+
+    def example(self, split: str, index: int, rng: np.random.Generator) -> Any:
+        """With its noise."""
+        return self.readings[split].example(index, rng)
+
+    def place(self, split: str, index: int) -> str:
+        """The number of its first token in the text."""
+        return f"token {self.readings[split].place(index):,}"
+
+    def collate(self, examples: list[Any]) -> Batch:
+        """Padded."""
+        return self.readings["train"].collate(examples)
+
+    def evaluate(self, model: Any, split: str) -> dict[str, float]:
+        """The loss says it all."""
+        return {}
