@@ -2,6 +2,8 @@
 # make demo    train and score a real translator in minutes            DEMO_ARGS="--to ja"
 # make test    lint, types and all quick tests
 # make slow    tests that train for a minute or more
+# make bench   speed, memory and growth of everything, in minutes      BENCH_ARGS="training --output /tmp/bench"
+# make bench-peers PEERS_DIR=FOLDER   Henkan beside other toolkits; see benchmarks/peers/README.md   BENCH_ARGS=--quick
 # PIP_ARGS goes to pip as it is, for instance to choose where torch comes from
 
 PYTHON ?= python3
@@ -12,7 +14,7 @@ BENCH_ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: setup demo test lint types format quick slow bench clean
+.PHONY: setup demo test lint types format quick slow bench bench-peers clean
 
 setup: $(STAMP)
 
@@ -44,7 +46,11 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/speed.py $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-peers: $(STAMP)
+	$(if $(PEERS_DIR),,$(error PEERS_DIR is not set: where benchmarks/peers/setup.sh installed the peers))
+	$(BIN)/python -m benchmarks.peers.compare --peers $(PEERS_DIR) --output $(PEERS_DIR)/results $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

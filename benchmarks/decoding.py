@@ -15,6 +15,7 @@ if __name__ == "__main__":
     process.prepare()  # as the command line does, before torch is imported
 
 import argparse
+import json
 import os
 import statistics
 import time
@@ -32,7 +33,7 @@ from henkan.decode.stepper import ModelStepper
 from henkan.model import load
 from henkan.models.encoder_decoder import EncoderDecoder
 from henkan.models.inference import for_inference
-from henkan.nn.product import fast_in_bf16
+from henkan.nn.product import fast_in_bf16, native_kinds
 from henkan.recipe import RunConfig, with_preset
 from henkan.settings import Layer
 from henkan.tasks.survey import USUAL
@@ -83,6 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lines", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--json", type=Path, default=None, help="also write the rows there")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     if given.model is None:
@@ -96,17 +98,21 @@ def main(arguments: list[str] | None = None) -> None:
     networks = {"plain": network, "float32": for_inference(network)}
     if fast_in_bf16():
         networks["bf16"] = for_inference(network, torch.bfloat16)
+    if torch.int8 in native_kinds():
+        networks["int8"] = for_inference(network, torch.int8)
     print(f"torch {torch.__version__}, {given.threads} threads, load of the machine {os.getloadavg()[0]:.2f}")
     print(f"{'beam':>4} {'batch':>5}  {'products':8} {'sentences/s':>11} {'tokens/s':>9} {'times plain':>11}")
+    rows = []
     for beam in map(int, given.beams.split(",")):
         searching = options.model_copy(update={"beam": beam, "n_best": 1})
         for batch in map(int, given.batches.split(",")):
             some = sources[:: max(1, 8 // batch)]  # one by one takes long
+            short = sources[len(sources) // 2 :][: 2 * batch]
             seconds: dict[str, list[float]] = {name: [] for name in networks}
             tokens = dict.fromkeys(networks, 0)
             for number in range(given.rounds + 1):
                 for name, each in networks.items():
-                    took, tokens[name] = decode(each, some if number else some[: 2 * batch], searching, batch)
+                    took, tokens[name] = decode(each, some if number else short, searching, batch)
                     if number:  # first calls are slow
                         seconds[name].append(took)
             for name, took in seconds.items():
@@ -116,6 +122,11 @@ def main(arguments: list[str] | None = None) -> None:
                     f"{ratio:11.2f}",
                     flush=True,
                 )
+                row = {"beam": beam, "batch": batch, "products": name, "times_plain": ratio}
+                speeds = {"sentences_per_second": len(some) / min(took), "tokens_per_second": tokens[name] / min(took)}
+                rows.append(row | speeds)
+    if given.json is not None:
+        given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Both are measured in one process, alternating: absolute figures drift with the machine, ratios do not.
 
-    python benchmarks/speed.py [--presets transformer-small,luong-2015] [--rounds 5] [--threads 2]
+    python benchmarks/speed.py [--presets transformer-small,luong-2015] [--rounds 5] [--threads 2] [--json FILE]
 
 The corpus is made up: sentence lengths follow Multi30k (English to German, joint 8,000 subwords: 14.3 source and 15.8
 target tokens on average), tokens are drawn at random. Everything of an update is in the time: fetching, forward,
@@ -15,9 +15,11 @@ if __name__ == "__main__":
     process.prepare()  # as the command line does, before torch is imported
 
 import argparse
+import json
 import os
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -40,13 +42,16 @@ PAIRS = 20_000
 
 
 class MadeUpTask:
-    """Pairs of random tokens with the lengths of Multi30k."""
+    """Pairs of random tokens with the lengths of Multi30k, or all of one length."""
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: int = VOCABULARY, length: int | None = None) -> None:
         draw = np.random.default_rng(1)
-        source = np.clip(draw.gamma(8.6, 13.3 / 8.6, PAIRS).round(), 3, 60).astype(np.int32)
-        target = np.clip((source * draw.normal(1.11, 0.17, PAIRS)).round(), 3, 60).astype(np.int32)
-        self.tokens = draw.integers(4, VOCABULARY, 64, dtype=np.int32)
+        if length is None:
+            source = np.clip(draw.gamma(8.6, 13.3 / 8.6, PAIRS).round(), 3, 60).astype(np.int32)
+            target = np.clip((source * draw.normal(1.11, 0.17, PAIRS)).round(), 3, 60).astype(np.int32)
+        else:
+            source = target = np.full(PAIRS, length, dtype=np.int32)
+        self.tokens = draw.integers(4, vocabulary, max(64, length or 0), dtype=np.int32)
         self.shapes = Lengths(source + 1, target + 1)
         self.objective = CrossEntropy(0.1)
 
@@ -67,16 +72,23 @@ class MadeUpTask:
 class Training:
     """One preset, ready to do updates."""
 
-    def __init__(self, preset: str, batch_tokens: int | None, precision: torch.dtype) -> None:
+    def __init__(
+        self,
+        preset: str,
+        batch_tokens: int | None,
+        precision: torch.dtype,
+        vocabulary: int = VOCABULARY,
+        length: int | None = None,
+    ) -> None:
         given = {"preset": preset, "data": {"pairs": "made-up.tsv"}, "training": {"steps": 1000}}
         config = validate(RunConfig, with_preset([Layer(given, "benchmark")], USUAL)[0])
         if batch_tokens:
             config = config.model_copy(
                 update={"training": config.training.model_copy(update={"batch_tokens": batch_tokens})}
             )
-        task = MadeUpTask()
+        task = MadeUpTask(vocabulary, length)
         torch.manual_seed(1)
-        self.model = config.model.build(VOCABULARY, VOCABULARY)
+        self.model = config.model.build(vocabulary, vocabulary)
         device = torch.device("cpu")
         self.updater = Updater(Learner(self.model, task.objective).train(), config.training, precision, device, str)
         plan = Plan(task.lengths("train"), 1, config.training.batch_tokens)
@@ -130,6 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--batch-tokens", type=int, default=None)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--json", type=Path, default=None, help="also write the rows there")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     precision, why = choose_precision(torch.device("cpu"))
@@ -151,12 +164,15 @@ def main(arguments: list[str] | None = None) -> None:
             shares[name].append(speed * training_flops(training.model) / (rate * 1e9))
     print(f"matmul 2048^3: median {statistics.median(rates):,.0f} GFLOP/s, {min(rates):,.0f} to {max(rates):,.0f}")
     print(f"{'preset':20} {'target tokens/s':>16} {'MFLOP/token':>12} {'share of matmul':>16}   lowest to highest")
+    rows = []
     for name, training in trainings.items():
-        low, high = min(speeds[name]), max(speeds[name])
-        print(
-            f"{name:20} {statistics.median(speeds[name]):16,.0f} {training_flops(training.model) / 1e6:12.1f} "
-            f"{statistics.median(shares[name]):16.1%}   {low:,.0f} to {high:,.0f}"
-        )
+        speed, low, high = statistics.median(speeds[name]), min(speeds[name]), max(speeds[name])
+        share, operations = statistics.median(shares[name]), training_flops(training.model) / 1e6
+        print(f"{name:20} {speed:16,.0f} {operations:12.1f} {share:16.1%}   {low:,.0f} to {high:,.0f}")
+        row = {"preset": name, "threads": options.threads, "precision": precision, "tokens_per_second": speed}
+        rows.append(row | {"lowest": low, "highest": high, "share_of_matmul": share})
+    if options.json is not None:
+        options.json.write_text(json.dumps({"matmul_gflops": statistics.median(rates), "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

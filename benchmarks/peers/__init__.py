@@ -1,0 +1,1 @@
+"""Henkan beside the toolkits that people would use instead; see README.md beside this file."""
