@@ -9,9 +9,10 @@ import henkan
 
 # A row imports only rows below it; the modules and packages of one row do not import each other.
 ROWS = """
+partner
 cli
 server
-doctor compare
+doctor compare on_ray
 run evaluation prediction
 model
 recipe

@@ -6,14 +6,16 @@ Sizes are so small that every law runs in milliseconds, weights so large that a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from henkan.models.decoder_only import DecoderOnly, DecoderOnlyConfig
 from henkan.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from henkan.nn.init import uniform_everywhere
-from henkan.tensors import IGNORE, Batch, Output, Tokens
+from henkan.tensors import IGNORE, Batch, Output, State, Tokens
 
 VOCABULARY = 13
 
@@ -78,6 +80,12 @@ def _gnmt(cell: str, encoder: dict[str, Any] | None = None, **changes: Any) -> d
     return _recurrent(below | (encoder or {}), above | changes)
 
 
+def _family(tied: str, *, top: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """One of the families after the first Transformer; ``top`` is for the model, the rest for both stacks."""
+    sizes = TRANSFORMER | changes
+    return {"embedding": 8, "tied": tied, "encoder": sizes, "decoder": sizes} | (top or {})
+
+
 _SCORES: dict[str, dict[str, Any]] = {
     "dot": {"kind": "dot"},
     "general": {"kind": "general"},
@@ -97,6 +105,22 @@ _ATTENTIONS: dict[str, dict[str, Any]] = {
     "hard": {"kind": "hard"},
     "hard, learnt baseline": {"kind": "hard", "baseline": "learnt", "evaluation": "expectation"},
 }
+_T5: dict[str, Any] = {
+    "norm": "pre",
+    "normalisation": "rms",
+    "biased": False,
+    "scaled": False,
+    "head_width": 3,
+    "inner_dropout": 0.1,
+    "last_dropout": 0.1,
+    "positions": {"kind": "t5", "buckets": 8, "limit": 6},
+}
+_GPT2: dict[str, Any] = TRANSFORMER | {
+    "kind": "causal",
+    "norm": "pre",
+    "activation": "gelu_tanh",
+    "positions": {"kind": "learned", "limit": 90},
+}
 _BOTH_WAYS = {"cell": _cell("lstm", 3), "bidirectional": True, "layers": 2}
 _BACKWARD = {"kind": "backward"}
 
@@ -113,6 +137,25 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         for layers in (1, 2)
         for fed in (True, False)
     },
+    "t5": _family("all", top={"scaled_output": True}, **_T5),
+    "t5 1.1": _family("inputs", gated=True, **_T5 | {"activation": "gelu_tanh"}),
+    "bart": _family(
+        "all",
+        top={"output_bias": True},
+        positions={"kind": "learned", "limit": 90, "offset": 2},
+        embedding_norm=True,
+        activation="gelu",
+    ),
+    "marian": _family(
+        "all",
+        top={"output_bias": True, "scaled_embedding": True},
+        positions={"kind": "sinusoidal", "stacked": True},
+        activation="silu",
+    ),
+    "rotary, grouped keys, rms norms": _family(
+        "none", positions={"kind": "rotary"}, heads=4, key_heads=2, norm="pre", normalisation="rms", gated=True
+    ),
+    "linear biases": _family("target", positions={"kind": "linear"}, heads=3, head_width=4),
     "luong, both directions below": _recurrent(
         _BOTH_WAYS, {"kind": "luong", "cell": _cell("lstm"), "layers": 2}, tied="all"
     ),
@@ -178,12 +221,46 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "copying, bahdanau, gru": _bahdanau("gru") | {"copying": True},
 }
 
+_CAUSAL_SETTINGS: dict[str, dict[str, Any]] = {
+    "gpt2": {"decoder": _GPT2},
+    "gpt2, untied, output bias": {"decoder": _GPT2, "tied": False, "output_bias": True},
+    "causal, rotary, one key head, rms norms": {
+        "decoder": _GPT2
+        | {"positions": {"kind": "rotary"}, "heads": 2, "key_heads": 1, "normalisation": "rms", "gated": True}
+    },
+    "causal, linear biases, post-norm": {"decoder": _GPT2 | {"positions": {"kind": "linear"}, "norm": "post"}},
+    "causal, t5 biases": {"decoder": _GPT2 | {"positions": {"kind": "t5", "buckets": 8, "limit": 6}}},
+    "causal, no positions": {"decoder": _GPT2 | {"positions": {"kind": "none"}}},
+}
+
+CAUSAL_CONFIGS = {name: DecoderOnlyConfig.model_validate(settings) for name, settings in _CAUSAL_SETTINGS.items()}
 CONFIGS = {name: EncoderDecoderConfig.model_validate(settings) for name, settings in _SETTINGS.items()}
 
 
 def build(config: EncoderDecoderConfig, dtype: torch.dtype = torch.float64) -> EncoderDecoder:
     """In evaluation mode, every weight large and random: biases, norms and all."""
     model = config.build(VOCABULARY, VOCABULARY).to(dtype).eval()
+    uniform_everywhere(model, 0.8)
+    return model
+
+
+class Continuing(DecoderOnly):
+    """A model without a source, for laws that hand every model one."""
+
+    def forward(self, batch: Batch) -> Output:
+        return super().forward(replace(batch, source=None))
+
+    def start(self, source: Tokens | None, rows: int, capacity: int) -> State:
+        return super().start(None, rows, capacity)
+
+    def encode(self, source: Tokens) -> None:
+        return None
+
+
+def build_causal(config: DecoderOnlyConfig, dtype: torch.dtype = torch.float64) -> Continuing:
+    """As :func:`build`."""
+    made = config.build(VOCABULARY)
+    model = Continuing(made.decoder, made.head).to(dtype).eval()
     uniform_everywhere(model, 0.8)
     return model
 

@@ -8,6 +8,7 @@
     ├── RunError              something failed while running          exit code 1
     │   ├── NonFiniteLoss     the loss became NaN or infinite
     │   ├── StorageError      a disk that is full or cannot be written
+    │   ├── ProcessLost       another process of the run ended
     │   └── NetworkError      something could not be fetched
     └── Stopped               somebody asked us to stop, after saving  exit code 130 or 143
 
@@ -20,6 +21,7 @@ class HenkanError(Exception):
     """The root of everything that Henkan raises on purpose."""
 
     exit_code = 1
+    told = False  # another process of the run tells the user
 
 
 class InputError(HenkanError):
@@ -50,6 +52,10 @@ class NonFiniteLoss(RunError):
 
 class StorageError(RunError):
     """A file could not be written; the previous version of it is intact."""
+
+
+class ProcessLost(RunError):
+    """One of several processes ended before its time; what was saved before is intact."""
 
 
 class NetworkError(RunError):

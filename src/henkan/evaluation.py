@@ -18,6 +18,7 @@ from henkan.folder import replace_file, write_texts
 from henkan.metrics import MEASURES, LengthBand, Score, by_length
 from henkan.model import TextModel
 from henkan.report import write_report
+from henkan.tasks.workers import ALONE, Workers
 
 SAMPLES = 10
 """Outputs that are kept for the report, spread over the test set."""
@@ -72,9 +73,10 @@ def evaluate(
     references: Sequence[Sequence[str]],
     options: BeamOptions | None = None,
     scores: Sequence[str] = (),
+    workers: Workers = ALONE,
 ) -> Evaluation:
     """Predict each source and score the outputs: by the scores named, or by those that the model's recipe names."""
-    best = [found[0] for found in model.explain(sources, options)]
+    best = [found[0] for found in model.explain(sources, options, workers=workers)]
     outputs = [prediction.text for prediction in best]
     measurements = [MEASURES[name](outputs, references) for name in scores or model.config.scores]
     spaced = any(" " in source for source in sources)

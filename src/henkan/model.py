@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from henkan import folder as model_folder
 from henkan.config import dump, validate
@@ -26,11 +26,13 @@ from henkan.decode.stepper import Ensemble as EnsembleStepper
 from henkan.decode.stepper import Stepper
 from henkan.errors import ConfigError, FolderError, RunError
 from henkan.models.encoder_decoder import EncoderDecoder
-from henkan.models.inference import Inference
+from henkan.models.inference import Inference, Precision, product_type
+from henkan.models.outline import fill, outline
 from henkan.recipe import RunConfig
 from henkan.settings import Layer, read_layer
 from henkan.tasks.preparation import load_tokenizers, save_tokenizers
 from henkan.tasks.translator import Prediction, Translator
+from henkan.tasks.workers import ALONE, Workers
 from henkan.text.tokenizer import Tokenizer
 
 TOLERANCE = 1e-3
@@ -47,15 +49,26 @@ class TextModel(ABC):
     def translator(self) -> Translator:
         """The model as a text-to-text function."""
 
-    def predict(self, texts: Sequence[str], *, beam: int | None = None) -> list[str]:
-        """The best output for each text, in order; ``beam`` None takes the beam the model was made for, 1 is greedy."""
-        return [found[0].text for found in self.explain(texts, self.options(beam))]
+    def predict(self, texts: Sequence[str], *, beam: int | None = None, processes: int = 1) -> list[str]:
+        """The best output for each text, in order.
+
+        Args:
+            texts: what to predict for.
+            beam: None takes the beam the model was made for, 1 is greedy.
+            processes: how many copies of this process share the work, on one thread each (Linux); 1: it is done here.
+        """
+        return [found[0].text for found in self.explain(texts, self.options(beam), workers=Workers(processes))]
 
     def explain(
-        self, texts: Sequence[str], options: BeamOptions | None = None, *, align: bool = False
+        self,
+        texts: Sequence[str],
+        options: BeamOptions | None = None,
+        *,
+        align: bool = False,
+        workers: Workers = ALONE,
     ) -> list[list[Prediction]]:
         """The ``n_best`` outputs for each text, best first, with scores, pieces and, on request, alignments."""
-        return self.translator().predict(texts, options=options, align=align)
+        return self.translator().predict(texts, options=options, align=align, workers=workers)
 
     def options(self, beam: int | None = None) -> BeamOptions:
         """How the model searches unless told otherwise, with another beam."""
@@ -78,11 +91,12 @@ class Model(TextModel):
     config: RunConfig
     network: EncoderDecoder
     tokenizers: tuple[Tokenizer, Tokenizer]
+    precision: Precision = "auto"
     _inference: Inference = field(default_factory=Inference, init=False, repr=False, compare=False)
 
     def translator(self) -> Translator:
-        """The model as a text-to-text function; on a processor that is made for it, products are bf16."""
-        return self._translator(self._inference.of(self.network))
+        """The model as a text-to-text function; its precision is that of products on a processor."""
+        return self._translator(self._inference.of(self.network, self.precision))
 
     def plain_translator(self) -> Translator:
         """The same by the network itself: the specification, in the precision of its weights."""
@@ -139,24 +153,32 @@ class Ensemble(TextModel):
 
 
 @overload
-def load(folder: str | Path) -> Model: ...
+def load(folder: str | Path, *, precision: Precision = "auto") -> Model: ...
 
 
 @overload
-def load(folder: str | Path, second: str | Path, /, *others: str | Path) -> Ensemble: ...
+def load(folder: str | Path, second: str | Path, /, *others: str | Path, precision: Precision = "auto") -> Ensemble: ...
 
 
-def load(folder: str | Path, *others: str | Path) -> Model | Ensemble:
+def load(folder: str | Path, *others: str | Path, precision: Precision = "auto") -> Model | Ensemble:
     """The model in a model folder, or the best model of a run folder; of several folders an ensemble.
+
+    Args:
+        folder: and others, where the models are.
+        precision: of matrix products on a processor; ``auto``: bf16 where it has instructions for that, else fp32.
 
     Raises:
         FolderError: missing, damaged, or written by a newer version.
-        ConfigError: the models of several folders do not share their tokenizers.
+        ConfigError: the models of several folders do not share their tokenizers; a precision that there is not here.
     """
-    return Ensemble([_load(Path(place)) for place in (folder, *others)]) if others else _load(Path(folder))
+    if precision != "auto":
+        product_type(precision)  # complains before anything is read
+    if others:
+        return Ensemble([_load(Path(place), precision) for place in (folder, *others)])
+    return _load(Path(folder), precision)
 
 
-def _load(place: Path) -> Model:
+def _load(place: Path, precision: Precision) -> Model:
     if not (place / "manifest.json").exists() and (place / "model" / "manifest.json").exists():
         place = place / "model"
     elif not (place / "manifest.json").exists() and (place / "checkpoints").is_dir():
@@ -168,39 +190,9 @@ def _load(place: Path) -> Model:
     except ConfigError as error:
         raise FolderError(f"{place / 'config.yaml'}: not settings that this version knows:\n{error}") from error
     tokenizers = load_tokenizers(place)
-    with torch.device("meta"):
-        network = config.model.build(tokenizers[0].size, tokenizers[1].size)
-    make_room(network)
-    put_weights(network, model_folder.load_weights(place / "model.safetensors"), place)
-    return Model(config, network.eval(), tokenizers)
-
-
-def make_room(network: nn.Module) -> None:
-    """Give every parameter memory on the processor, where it had none; a tied one is still one parameter."""
-    made: dict[nn.Parameter, nn.Parameter] = {}
-    for module in network.modules():
-        for name, parameter in list(module.named_parameters(recurse=False)):
-            if parameter not in made:
-                made[parameter] = nn.Parameter(torch.empty_like(parameter, device="cpu"))
-            setattr(module, name, made[parameter])
-
-
-def put_weights(network: EncoderDecoder, weights: Mapping[str, Tensor], place: Path) -> None:
-    """Copy weights into a network by name; every weight must be there, with its shape, and none be left."""
-    wanted = dict(network.named_parameters())
-    if missing := sorted(wanted.keys() - weights.keys()):
-        raise FolderError(f"{place}: weights lack {', '.join(missing[:3])} ({len(missing)} in all)")
-    if unknown := sorted(weights.keys() - wanted.keys()):
-        raise FolderError(
-            f"{place}: weights that this model does not have: {', '.join(unknown[:3])} ({len(unknown)} in all)"
-        )
-    with torch.no_grad():
-        for name, parameter in wanted.items():
-            if parameter.shape != weights[name].shape:
-                raise FolderError(
-                    f"{place}: weight {name} is {tuple(weights[name].shape)}, the model wants {tuple(parameter.shape)}"
-                )
-            parameter.copy_(weights[name])
+    network = outline(config.model, tokenizers[0].size, tokenizers[1].size)
+    fill(network, model_folder.load_weights(place / "model.safetensors"), place)
+    return Model(config, network.eval(), tokenizers, precision)
 
 
 def save(model: Model, place: Path, examples: Sequence[str], card: str) -> None:

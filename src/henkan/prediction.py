@@ -1,6 +1,7 @@
 """A stream of lines through a model: in windows, in order, nothing cut.
 
 Windows of 2,000 lines let inputs be sorted by length; a pipe that falls idle is served at once with what it has.
+While the last batches of one window are searched, those who are free take the first of the next.
 """
 
 from __future__ import annotations
@@ -10,47 +11,55 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from io import BufferedReader
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BufferedReader, FileIO
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from henkan.data.readers import read_lines, read_stream
 from henkan.errors import ConfigError, DataError
 from henkan.model import TextModel
-from henkan.tasks.translator import Prediction
-from henkan.text.normalise import normalise
+from henkan.tasks.translator import Prediction, batches
+from henkan.tasks.workers import ALONE, Workers
 
 WINDOW = 2000
-"""Lines that are sorted and translated together."""
+"""Lines that are sorted by length together."""
+
+AHEAD = 1
+"""Windows that are begun while an earlier one is not yet out."""
+
+_IDLE = 0.05
+"""Seconds without a line after which a pipe is idle."""
 
 _UNITS = (re.compile(r"(?s).+?(?:[.!?…](?=\s)|[。！？]|$)\s*"), re.compile(r"\s*\S+\s*"))
 """Sentences, words: either end with the spaces behind them, so that joined they are the line again."""
 
 
-def windows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a file, or of standard input for ``-``, with the number of each window's first line."""
+Window: TypeAlias = tuple[int, list[str]]
+"""The number of the first line, and the lines; none where nothing has come for a while."""
+
+
+def windows(file: Path) -> Iterator[Window]:
+    """The lines of a file, or of standard input for ``-``."""
     if str(file) != "-":
         yield from _in_windows(read_lines(file))
         return
-    stream = sys.stdin.buffer
-    assert isinstance(stream, BufferedReader)
+    # A reader of its own: a thread that waits in sys.stdin holds its lock, and at its end a process closes sys.stdin.
+    stream: BufferedReader = BufferedReader(FileIO(sys.stdin.fileno(), closefd=False))
     yield from _as_they_come(read_stream(stream, "standard input"))
 
 
-def _in_windows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    window: list[str] = []
+def _in_windows(lines: Iterator[str]) -> Iterator[Window]:
     first = 1
-    for line in lines:
-        window.append(line)
-        if len(window) == WINDOW:
-            yield first, window
-            first, window = first + WINDOW, []
-    if window:
+    while window := list(islice(lines, WINDOW)):
         yield first, window
+        first += len(window)
 
 
-def _as_they_come(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+def _as_they_come(lines: Iterator[str]) -> Iterator[Window]:
     """A thread reads; whenever the model is free it gets what has come, at most a window."""
     waiting: queue.Queue[str | BaseException | None] = queue.Queue(2 * WINDOW)
 
@@ -66,15 +75,15 @@ def _as_they_come(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     first = 1
     while True:
         window: list[str] = []
-        item = waiting.get()
-        while isinstance(item, str):
-            window.append(item)
-            if len(window) == WINDOW:
-                break
-            try:
-                item = waiting.get(timeout=0.05)  # a busy pipe fills the window; an idle one is served
-            except queue.Empty:
-                break
+        try:
+            item = waiting.get(timeout=_IDLE)
+            while isinstance(item, str):
+                window.append(item)
+                if len(window) == WINDOW:
+                    break
+                item = waiting.get(timeout=_IDLE)  # a busy pipe fills the window; an idle one is served
+        except queue.Empty:
+            item = ""
         if window:
             yield first, window
             first += len(window)
@@ -82,6 +91,20 @@ def _as_they_come(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
             raise item
         if item is None:
             return
+        if len(window) < WINDOW:
+            yield first, []
+
+
+@dataclass
+class _Pending:
+    """Lines that wait for their predictions."""
+
+    first: int
+    lines: list[str]
+    parts: list[int]  # how many each line was split into
+    found: list[list[Prediction] | None]  # for each part
+    told: int = 0  # lines that are out, and parts
+    told_parts: int = 0
 
 
 class Predictor:
@@ -93,43 +116,92 @@ class Predictor:
         align: ask for alignments.
         longest: inputs of more tokens are split, or refused.
         may_split: split them at sentence ends, failing that at spaces, failing that anywhere.
+        workers: who does the work; what comes out does not depend on it.
     """
 
     def __init__(
-        self, model: TextModel, changes: Mapping[str, Any], align: bool, longest: int, may_split: bool
+        self,
+        model: TextModel,
+        changes: Mapping[str, Any],
+        align: bool,
+        longest: int,
+        may_split: bool,
+        workers: Workers = ALONE,
     ) -> None:
-        self.model = model
+        self.translator = model.translator()
         self.options = model.searching(changes, "command line")
         self.align = align
         self.longest = longest
         self.may_split = may_split
+        self.workers = workers
         self.split = 0  # inputs that were predicted in parts
         self.cut = 0  # outputs that reached their largest length before they ended
 
-    def rows(self, lines: Sequence[str], first: int, output_format: str) -> Iterator[str]:
-        """One row for each line and each of its n best outputs; ``first`` is the number of the first line."""
-        parts = [self._parts(line, first + place) for place, line in enumerate(lines)]
-        found = iter(self.model.explain([part for line in parts for part in line], self.options, align=self.align))
-        for place, line in enumerate(parts):
-            pieces = [next(found) for _ in line]
-            for prediction in pieces[0] if len(pieces) == 1 else [joined([piece[0] for piece in pieces])]:
-                if self.align and prediction.alignment is None:
-                    raise ConfigError("--align: this model has no attention over its source; leave --align out")
-                self.cut += not prediction.finished
-                yield _row(first + place, lines[place], prediction, output_format)
+    def rows(self, windows: Iterable[Window], output_format: str) -> Iterator[list[str]]:
+        """Rows as soon as all before them are out: one for each line and each of its n best outputs."""
+        pending: deque[_Pending] = deque()
+        pieces = self._pieces(windows, pending)
+        answers = self.translator.answer(pieces, self.options, align=self.align, workers=self.workers)
+        for (window, group), found in answers:
+            for place, predictions in zip(group, found, strict=True):
+                window.found[place] = predictions
+            rows: list[str] = []
+            while pending:
+                rows += self._ready(pending[0], output_format)
+                if pending[0].told < len(pending[0].lines):
+                    break
+                pending.popleft()
+            if rows:
+                yield rows
 
-    def _parts(self, line: str, number: int) -> list[str]:
-        tokenizer = self.model.tokenizers[0]
-        count = len(tokenizer.encode([normalise(line)])[0])
-        if count <= self.longest:
-            return [line]
+    def _pieces(
+        self, windows: Iterable[Window], pending: deque[_Pending]
+    ) -> Iterator[tuple[tuple[_Pending, list[int]], list[list[int]]] | None]:
+        """What is searched together, longest first; the windows are noted as pending."""
+        for first, lines in windows:
+            while len(pending) > AHEAD:
+                yield None
+            if not lines:
+                yield None
+                continue
+            parts = self._encoded(first, lines)
+            sources = [source for line in parts for source in line]
+            window = _Pending(first, lines, [len(line) for line in parts], [None] * len(sources))
+            pending.append(window)
+            for group in batches(map(len, sources), self.options.beam):
+                yield (window, group), [sources[place] for place in group]
+
+    def _encoded(self, first: int, lines: Sequence[str]) -> list[list[list[int]]]:
+        """The tokens of each line, in one part or in several; ``first`` is the number of the first line."""
+        return [
+            [source] if len(source) <= self.longest else self._in_parts(line, number, len(source))
+            for number, (line, source) in enumerate(zip(lines, self.translator.encode(lines), strict=True), first)
+        ]
+
+    def _in_parts(self, line: str, number: int, count: int) -> list[list[int]]:
         if not self.may_split:
             raise DataError(
                 f"line {number}: {count:,} tokens, expected at most {self.longest}; "
                 "raise --longest, or let it be split with --long-lines split"
             )
         self.split += 1
-        return split_line(line, lambda text: len(tokenizer.encode([normalise(text)])[0]) <= self.longest)
+        encode = self.translator.encode
+        return encode(split_line(line, lambda text: len(encode([text])[0]) <= self.longest))
+
+    def _ready(self, window: _Pending, output_format: str) -> Iterator[str]:
+        """The rows of the next lines for which everything is there."""
+        while window.told < len(window.lines):
+            end = window.told_parts + window.parts[window.told]
+            pieces = [found for found in window.found[window.told_parts : end] if found is not None]
+            if len(pieces) < end - window.told_parts:
+                return
+            for prediction in pieces[0] if len(pieces) == 1 else [joined([piece[0] for piece in pieces])]:
+                if self.align and prediction.alignment is None:
+                    raise ConfigError("--align: this model has no attention over its source; leave --align out")
+                self.cut += not prediction.finished
+                yield _row(window.first + window.told, window.lines[window.told], prediction, output_format)
+            window.found[window.told_parts : end] = [None] * len(pieces)
+            window.told, window.told_parts = window.told + 1, end
 
 
 def split_line(line: str, fits: Callable[[str], bool]) -> list[str]:

@@ -23,7 +23,6 @@ from henkan.config import dump, origins, validate
 from henkan.errors import ConfigError, FolderError
 from henkan.folder import write_texts
 from henkan.model import Model, load, save
-from henkan.models.encoder_decoder import EncoderDecoder
 from henkan.progress import LINE_SECONDS, Bar, Pace
 from henkan.recipe import RunConfig, given_layers, resolved, with_preset
 from henkan.report import write_report
@@ -35,9 +34,13 @@ from henkan.training import distributed
 from henkan.training.loop import Result
 from henkan.training.loop import train as train_loop
 from henkan.training.signals import raising
+from henkan.training.team import Place, share_cores, team
 
 SELFTEST_INPUTS = 8
 """Validation sources that go into a model's self-test."""
+
+OF_THE_MACHINE = ("processes", "threads", "sharded")
+"""Settings of training that a resumed run may change: the results are the same to rounding."""
 
 Tell = Callable[[str], None]
 
@@ -73,29 +76,50 @@ def train(
     given = given_layers(Path(recipe) if isinstance(recipe, str) else recipe, overrides)
     resume = resume and ((folder / "config.yaml").is_file() or not given)
     with distributed.processes():
-        first = distributed.rank() == 0
-        console = (console or Console(highlight=False, markup=False, soft_wrap=True)) if first else Console(quiet=True)
-        speak: Tell = console.print
-        config = resumed_settings(folder, given) if resume else _fresh(folder, given, speak)
-        distributed.barrier()  # before the first rank makes the folder that all have just looked at
-        if first:
-            with raising("the pairs were not ready; nothing is kept, give the same command again"):
-                _prepare(config, folder, resume, console)
-        distributed.barrier()
-        prepared = prepare(config.data, config.vocabulary, folder / "prepared", lambda line: None)
-        try:
-            network, result = _train(config, prepared, folder, resume, started, console)
-        except ConfigError:  # such as too short a budget
-            if first and not resume:
-                _undo(folder)
-            raise
-        if first:
-            _finish(Model(config, network.cpu().eval(), prepared.tokenizers), prepared, folder, result, speak)
+        if distributed.rank() > 0:
+            _follow(folder)
+        else:
+            console = console or Console(highlight=False, markup=False, soft_wrap=True)
+            _lead(folder, given, resume, started, console)
         distributed.barrier()
     return load(folder)
 
 
-def _fresh(folder: Path, given: list, tell: Tell) -> RunConfig:
+def _lead(folder: Path, given: list[Layer], resume: bool, started: float, console: Console) -> None:
+    """All that is done once, whatever the number of processes; what is wrong with settings or pairs is found here."""
+    speak: Tell = console.print
+    config = resumed_settings(folder, given) if resume else _fresh(folder, given, speak)
+    processes, threads = share_cores(config.training, _parameters(config))
+    with team(processes, threads, [str(folder)]) as join:
+        with raising("the pairs were not ready; nothing is kept, give the same command again"):
+            _prepare(config, folder, resume, console)
+        join()
+        distributed.broadcast_object({"config": config.model_dump_json(), "resume": resume})
+        try:
+            model, prepared, result = _take_part(config, folder, resume, started, console)
+        except ConfigError:  # such as too short a budget
+            if not resume:
+                _undo(folder)
+            raise
+        _finish(model, prepared, folder, result, speak)
+
+
+def follow(folder: Path, place: Place) -> None:
+    """What a process does that :func:`train` started in another: take part in the run, and write nothing."""
+    torch.set_num_threads(place.threads)
+    store = distributed.visit(place.port, place.processes)
+    distributed.arrive(store, place.rank)
+    with distributed.on_one_machine(store, place.rank, place.processes, place.memory):
+        _follow(folder)
+
+
+def _follow(folder: Path) -> None:
+    """Take part when the first process says that all is ready."""
+    said = distributed.broadcast_object(None)
+    _take_part(RunConfig.model_validate_json(said["config"]), folder, said["resume"], None, Console(quiet=True))
+
+
+def _fresh(folder: Path, given: list[Layer], tell: Tell) -> RunConfig:
     """The settings of a new run; wrong ones are found before any data is read."""
     draft = validate(RunConfig, with_preset(given, USUAL)[0])
     if folder.exists() and not folder.is_dir():
@@ -130,7 +154,7 @@ def _undo(folder: Path) -> None:
 
 
 def resumed_settings(folder: Path, given: Sequence[Layer]) -> RunConfig:
-    """The settings of the run in the folder; given ones may repeat them but not change them.
+    """The settings of the run in the folder; given ones may repeat them, and change only what belongs to the machine.
 
     Raises:
         FolderError: there is no run.
@@ -141,6 +165,8 @@ def resumed_settings(folder: Path, given: Sequence[Layer]) -> RunConfig:
     layer = read_layer(folder / "config.yaml")
     config = validate(RunConfig, [layer])
     changed = validate(RunConfig, [layer, *(resolved(said, config.size) for said in given)]) if given else config
+    machine = {name: getattr(changed.training, name) for name in OF_THE_MACHINE}
+    config = config.model_copy(update={"training": config.training.model_copy(update=machine)})
     if changed != config:
         before, after = ({path: value for path, value, _ in origins(found, [])} for found in (config, changed))
         different = [
@@ -152,10 +178,15 @@ def resumed_settings(folder: Path, given: Sequence[Layer]) -> RunConfig:
     return config
 
 
-def _train(
-    config: RunConfig, prepared: Prepared, folder: Path, resume: bool, started: float, console: Console
-) -> tuple[EncoderDecoder, Result]:
-    """The network with the best weights by validation, and what is known of them."""
+def _take_part(
+    config: RunConfig, folder: Path, resume: bool, started: float | None, console: Console
+) -> tuple[Model, Prepared, Result]:
+    """Train, as one of the processes of a run whose pairs are ready.
+
+    Returns:
+        The model with the best weights by validation, the pairs, and what is known of the weights.
+    """
+    prepared = prepare(config.data, config.vocabulary, folder / "prepared", lambda line: None)
     source, target = prepared.tokenizers
     torch.manual_seed(config.training.seed)
     network = config.model.build(source.size, target.size)
@@ -163,9 +194,18 @@ def _train(
         prepared, config.objective.build(), config.decoding, config.data.reverse_source, validation_scores(config)
     )
     reserve = finishing_seconds(network)
-    return network, train_loop(
+    result = train_loop(
         task, network, config.training, folder, started=started, reserve=reserve, resume=resume, console=console
     )
+    return Model(config, network.cpu().eval(), prepared.tokenizers), prepared, result
+
+
+def _parameters(config: RunConfig) -> int:
+    """About how many numbers a model has; its vocabularies may turn out smaller."""
+    sizes = config.vocabulary.source.vocabulary, (config.vocabulary.target or config.vocabulary.source).vocabulary
+    with torch.device("meta"):
+        network = config.model.build(*sizes)
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def validation_scores(config: RunConfig) -> list[str]:

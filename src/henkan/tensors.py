@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from henkan.errors import ConfigError
 from henkan.tree import Tree, leaves, map_leaves
 
 IGNORE = -100
@@ -30,20 +31,58 @@ def check_mask(mask: Tensor, shape: tuple[int, ...]) -> None:
 
 
 @dataclass(frozen=True)
+class Sentences:
+    """Where the sentences of a packed row begin: sentence k is the positions ``starts[k]`` to ``starts[k + 1]``.
+
+    Every position belongs to a sentence, that of the padding too, which is cut into sentences like the rest: a kernel
+    leaves what belongs to none unwritten. The last sentences may be empty, so that batches have one number of them.
+    """
+
+    starts: Tensor  # (sentences + 1,) int32, from 0 to T
+    longest: int  # no sentence is longer; the same for all batches of a run, so that nobody asks the device
+
+    def numbers(self, length: int) -> Tensor:
+        """(T,) int64, for each of ``length`` positions the sentence that it belongs to."""
+        return torch.bucketize(torch.arange(length, device=self.starts.device), self.starts[1:], right=True)
+
+    def positions(self, length: int) -> Tensor:
+        """(1, T) int64, the place of each of ``length`` positions in its sentence."""
+        places = torch.arange(length, device=self.starts.device)
+        return (places - self.starts.index_select(0, self.numbers(length)))[None]
+
+
+@dataclass(frozen=True)
 class Tokens:
     """Integers of a vocabulary; in each row the real ones come first and the padding trails.
 
-    Packed: one row (N = 1) that holds several sentences end to end; sentence k is
-    ``ids[0, starts[k]:starts[k + 1]]``, and positions restart there.
+    Packed: one row (N = 1) that holds several sentences end to end, see :class:`Sentences`. Only positions and
+    attention know of them; what cannot read such a row refuses it by :func:`check_padded`.
     """
 
     ids: Tensor  # (N, T) int64
     mask: Tensor  # (N, T) bool
     segments: Tensor | None = None  # (N, T) int64
-    starts: Tensor | None = None  # (sentences + 1,) int32
+    sentences: Sentences | None = None
 
     def __post_init__(self) -> None:
         check_mask(self.mask, tuple(self.ids.shape))
+
+    def positions(self) -> Tensor:
+        """(N, T) int64, the place of each token in its sentence; padding is where the last token is."""
+        if self.sentences is not None:
+            return self.sentences.positions(self.ids.shape[1])
+        return (self.mask.cumsum(1) - 1).clamp_(min=0)
+
+    @property
+    def longest(self) -> int:
+        """All positions are below this."""
+        return self.ids.shape[1] if self.sentences is None else self.sentences.longest
+
+
+def check_padded(tokens: Tokens, reader: str) -> None:
+    """Refuse a packed row; ``reader`` is who cannot read it."""
+    if tokens.sentences is not None:
+        raise ConfigError(f"{reader} reads one sentence a row, and this batch is packed; set training.packed: false")
 
 
 @dataclass(frozen=True)
@@ -70,9 +109,9 @@ Features = Tokens | Frames | Images
 
 @dataclass(frozen=True)
 class Batch:
-    """What data hands over: one micro-batch, padded (or packed)."""
+    """What data hands over: one micro-batch, padded or packed."""
 
-    index: Tensor  # (N,) place of each example in its split: outputs go back in order
+    index: Tensor  # (N,), or (sentences,) if packed: place of each example in its split; outputs go back in order
     source: Features | None  # what the encoder reads
     target: Tokens | Frames | None  # what the decoder reads, already shifted
     labels: dict[str, Tensor] = field(default_factory=dict)  # by head name; IGNORE where nothing is to be learnt
@@ -94,6 +133,7 @@ class Memory:
     mask: Tensor  # (N, S) bool
     final: Tree | None = None  # recurrent encoders: last state of each layer, (N, D) tensors
     ids: Tensor | None = None  # (N, S) int64: the tokens at these positions, where the source is tokens
+    sentences: Sentences | None = None  # of a packed row, N = 1
 
     def __post_init__(self) -> None:
         check_mask(self.mask, tuple(self.states.shape[:2]))

@@ -17,7 +17,7 @@ MODELS = {
     for preset in PRESETS
     for size, settings in preset.sizes.items()
 }
-NOT_WIDTHS = {"layers", "heads", "residual_from", "window"}
+NOT_WIDTHS = {"layers", "heads", "residual_from", "segments", "window"}
 """Whole numbers of a model's settings that another size leaves as they are."""
 
 

@@ -38,6 +38,14 @@ def test_line_ends_can_be_text(tmp_path):
     assert tokenizer.decode([documents.tokens]) == ["\n".join(LINES) + "\n"]
 
 
+def test_documents_can_end_with_a_mark(tmp_path, tokenizer):
+    write_documents(tmp_path / "text", LINES, tokenizer, document_ends=True)
+    documents = Documents.open(tmp_path / "text")
+    ends = np.flatnonzero(documents.tokens == tokenizer.marks.end)
+    assert ends.tolist() == (documents.lines[documents.starts[1:]] - 1).tolist()
+    assert tokenizer.decode([documents.line(4)]) == ["eleven"]
+
+
 def test_damage_is_named(tmp_path, tokenizer):
     with pytest.raises(DataError, match="there is no text"):
         write_documents(tmp_path / "none", ["", " "], tokenizer)

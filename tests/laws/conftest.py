@@ -3,12 +3,15 @@
 import pytest
 
 import zoo
+from henkan.models.decoder_only import DecoderOnly
 from henkan.models.encoder_decoder import EncoderDecoder
 
 
-@pytest.fixture(params=zoo.CONFIGS)
-def model(request: pytest.FixtureRequest) -> EncoderDecoder:
+@pytest.fixture(params=[*zoo.CONFIGS, *zoo.CAUSAL_CONFIGS])
+def model(request: pytest.FixtureRequest) -> EncoderDecoder | DecoderOnly:
     """In float64 and evaluation mode."""
+    if request.param in zoo.CAUSAL_CONFIGS:
+        return zoo.build_causal(zoo.CAUSAL_CONFIGS[request.param])
     return zoo.build(zoo.CONFIGS[request.param])
 
 

@@ -1,10 +1,18 @@
 """Feeding: read step by step, a target gives what it gives at once, whoever chose its words."""
 
+import pytest
 import torch
 
 import zoo
 from henkan.objectives.feeding import likeliest
 from henkan.tensors import Batch, Tokens
+
+
+@pytest.fixture(params=zoo.CONFIGS)
+def model(request):
+    """A model that only continues a text is not fed by anybody else."""
+    return zoo.build(zoo.CONFIGS[request.param])
+
 
 SOURCE, TARGET = [4, 6, 1, 3], [3, 5, 2, 4]
 

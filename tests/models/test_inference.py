@@ -4,10 +4,12 @@ import pytest
 import torch
 
 import zoo
+from henkan.decoders.packed_transformer import PackedTransformerDecoder
+from henkan.encoders.packed_transformer import PackedTransformerEncoder
 from henkan.models import inference
 from henkan.models.inference import Inference, for_inference
-from henkan.nn.packed import RoundedStepScores
-from henkan.nn.product import fast_in_bf16
+from henkan.nn.packed import PackedStepScores
+from henkan.nn.product import fast_in_bf16, has_tiles, native_kinds
 from henkan.tensors import Tokens
 
 SOURCES, BEAMS = 3, 2
@@ -64,7 +66,7 @@ def test_bf16_products_are_close(name, tokens):
         torch.testing.assert_close(best, wanted_best, rtol=0.1, atol=0.1)
     if fast_in_bf16():
         scores, _ = quick.step(tokens[1], quick.start(tokens[0], SOURCES, 8))
-        assert isinstance(scores, RoundedStepScores)
+        assert isinstance(scores, PackedStepScores)
         assert torch.equal(scores.argmax(), scores.top(3)[1][:, 0])
 
 
@@ -88,3 +90,42 @@ def test_made_once_and_again_when_weights_change(monkeypatch):
     assert second is not first
     model.double()
     assert kept.of(model) is not second
+
+
+@pytest.mark.parametrize("name", ["transformer, pre-norm, all tied", "transformer, post-norm"])
+@pytest.mark.parametrize("products", sorted(native_kinds(), key=str), ids=str)
+@torch.inference_mode()
+def test_transformers_written_in_one(name, products, tokens):
+    """Each step is a call of C++; prompts of several lengths, beams, sources that leave, and where it looked."""
+    model = zoo.build(zoo.CONFIGS[name], torch.float32)
+    quick = for_inference(model, products)
+    if products == torch.bfloat16 and has_tiles():
+        pytest.skip("tiles of bf16 are used step by step")
+    assert isinstance(quick.encoder, PackedTransformerEncoder) and isinstance(quick.decoder, PackedTransformerDecoder)
+    close = 1e-5 if products == torch.float32 else 0.1
+    source, prompts = tokens[0], zoo.tokens([1, 3, 2])
+    real = source.mask[:, :, None]
+    torch.testing.assert_close(
+        quick.encode(source).states * real, model.encode(source).states * real, rtol=close, atol=close
+    )
+    read = [zoo.tokens([1] * (SOURCES if step < 3 else 2) * BEAMS) for step in range(20)]  # soon more than has room
+    states = []
+    for each in (quick, model):
+        scores, state = each.step(prompts, each.start(source, SOURCES, 4))
+        states.append([scores.attention()])
+        state = state.expand(BEAMS).reorder(torch.tensor([[1, 0], [0, 0], [1, 1]]))
+        for step, inputs in enumerate(read):
+            scores, state = each.step(inputs, state)
+            states[-1] += [scores.log_probs(), scores.attention()]
+            if step == 2:
+                state = state.keep(torch.tensor([2, 0]))
+    for found, wanted in zip(*states, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=close, atol=close)
+
+
+@torch.inference_mode()
+def test_a_token_that_is_not_in_the_vocabulary(tokens):
+    quick = for_inference(zoo.build(zoo.CONFIGS["transformer, post-norm"], torch.float32))
+    strange = Tokens(tokens[0].ids + 10_000, tokens[0].mask)
+    with pytest.raises(IndexError):
+        quick.encode(strange)

@@ -5,11 +5,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from henkan import native
 from henkan.nn import cross_entropy
-from henkan.nn.cross_entropy import cross_entropy_chunked, cross_entropy_plain
+from henkan.nn.cross_entropy import cross_entropy_chunked, cross_entropy_plain, rows_native, rows_plain
+from henkan.tensors import IGNORE
 
 ROWS, WIDTH, VOCABULARY = 7, 5, 11
 SMOOTHING = [0.0, 0.1, 0.9]
+COMPILED = pytest.mark.skipif(native.library() is None, reason="the C++ loops are not there")
 BIAS = pytest.mark.parametrize("with_bias", [True, False], ids=["bias", "no bias"])
 
 
@@ -52,7 +55,7 @@ def test_torch_agrees(function, smoothing, with_bias):
 @pytest.mark.parametrize("chunk", [1, 2, 3, 6, 7, 8, 512])
 @pytest.mark.parametrize("smoothing", SMOOTHING)
 def test_chunked_and_plain_agree(monkeypatch, chunk, smoothing, with_bias):
-    monkeypatch.setattr(cross_entropy, "CHUNK", chunk)
+    monkeypatch.setattr(cross_entropy, "LOGITS", chunk * VOCABULARY)
     wanted, labels = inputs(with_bias)
     expected = outcome(cross_entropy_plain, wanted, labels, smoothing)
     close(outcome(cross_entropy_chunked, wanted, labels, smoothing), expected, 1e-12)
@@ -61,7 +64,7 @@ def test_chunked_and_plain_agree(monkeypatch, chunk, smoothing, with_bias):
 @BIAS
 @pytest.mark.parametrize("smoothing", SMOOTHING)
 def test_gradients(monkeypatch, smoothing, with_bias):
-    monkeypatch.setattr(cross_entropy, "CHUNK", 3)
+    monkeypatch.setattr(cross_entropy, "LOGITS", 3 * VOCABULARY)
     wanted, labels = inputs(with_bias)
     assert torch.autograd.gradcheck(lambda *tensors: call(cross_entropy_chunked, tensors, labels, smoothing)[0], wanted)
 
@@ -83,7 +86,7 @@ def test_smoothing_against_its_definition(function):
 @pytest.mark.parametrize("smoothing", SMOOTHING)
 def test_bf16_is_close_to_fp32(monkeypatch, smoothing):
     """Sums and log-probabilities are float32; only the products are made in bf16."""
-    monkeypatch.setattr(cross_entropy, "CHUNK", 16)
+    monkeypatch.setattr(cross_entropy, "LOGITS", 16 * VOCABULARY)
     wanted, labels = inputs(True, rows=50, dtype=torch.bfloat16)
     precise = [tensor.detach().float().requires_grad_() for tensor in wanted]
     expected = outcome(cross_entropy_plain, precise, labels, smoothing)
@@ -103,7 +106,7 @@ def test_extreme_logits():
     loss, chosen = cross_entropy_chunked(hidden.requires_grad_(), weight, None, torch.tensor([0, 2]), 0.0)
     assert chosen.tolist() == [0.0, -2000.0]
     loss.backward()
-    assert hidden.grad.flatten().tolist() == [0.0, 2.0]
+    torch.testing.assert_close(hidden.grad.flatten(), torch.tensor([0.0, 2.0]), rtol=0.0, atol=1e-30)
 
 
 @BIAS
@@ -141,3 +144,59 @@ def test_the_log_probabilities_are_constants():
     wanted, labels = inputs(False)
     _, chosen = call(cross_entropy_chunked, wanted, labels, 0.0)
     assert not chosen.requires_grad
+
+
+@COMPILED
+@pytest.mark.parametrize("wanted", [True, False], ids=["gradient", "no gradient"])
+@pytest.mark.parametrize("smoothing", SMOOTHING)
+@pytest.mark.parametrize(("rows", "vocabulary"), [(1, 2), (7, 15), (5, 16), (3, 1000), (0, 9)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_native_rows_are_no_further_from_float64_than_plain_ones(dtype, rows, vocabulary, smoothing, wanted):
+    logits = (torch.randn(rows, vocabulary) * 4).to(dtype)
+    labels = torch.randint(0, vocabulary, (rows,))
+    exact = rows_plain(logits.double(), labels, smoothing, wanted)
+    plain = rows_plain(logits.clone(), labels, smoothing, wanted)
+    found = rows_native(logits.clone(), labels, smoothing, wanted)
+    slack = {torch.float32: 1e-5, torch.bfloat16: 1e-4}[dtype]
+    for name, ours, theirs, true in zip(("losses", "chosen", "gradient"), found, plain, exact, strict=True):
+        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+        allowed = (theirs.double() - true).norm() + slack * (1 + true.norm())
+        assert (ours.double() - true).norm() <= allowed, name
+
+
+@COMPILED
+def test_native_rows_do_not_depend_on_threads_or_neighbours():
+    threads = torch.get_num_threads()
+    logits, labels = torch.randn(301, 97).bfloat16(), torch.randint(0, 97, (301,))
+    try:
+        torch.set_num_threads(1)
+        alone = rows_native(logits.clone(), labels, 0.1, True)
+        torch.set_num_threads(3)
+        together = rows_native(logits.clone(), labels, 0.1, True)
+    finally:
+        torch.set_num_threads(threads)
+    part = rows_native(logits[100:150].clone(), labels[100:150], 0.1, True)
+    for one, three, piece in zip(alone, together, part, strict=True):
+        assert torch.equal(one, three)
+        assert torch.equal(one[100:150], piece)
+
+
+@COMPILED
+def test_native_rows_pass_on_what_is_not_a_number():
+    """Or the update that went wrong would not be noticed."""
+    logits = torch.randn(2, 40)
+    logits[1, 7] = torch.nan
+    losses, _, gradient = rows_native(logits, torch.tensor([3, 3]), 0.1, True)
+    assert losses[0].isfinite() and losses[1].isnan()
+    assert gradient[0].isfinite().all() and gradient[1].isnan().any()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_rows_to_be_ignored_count_for_nothing_on_an_accelerator(smoothing: float):
+    labels = torch.tensor([2, IGNORE, 0, IGNORE, 4])
+    logits = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
+    real = labels != IGNORE
+    expected = rows_plain(logits[real].clone(), labels[real], smoothing, True)
+    for found, some in zip(cross_entropy.rows_padded(logits.clone(), labels, smoothing, True), expected, strict=True):
+        torch.testing.assert_close(found[real], some)
+        assert (found[~real] == 0).all()

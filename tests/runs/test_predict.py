@@ -1,7 +1,8 @@
 """``henkan predict``: every line answered, in order, as it is ready, nothing cut."""
 
-import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ import pytest
 from henkan.errors import ConfigError
 from henkan.model import Model
 from henkan.prediction import Predictor, joined, split_line, windows
-from henkan.tasks.translator import Prediction
+from henkan.tasks.translator import Prediction, Translator
+from henkan.tasks.workers import ALONE, Workers
 from toys import toy_pairs
 
 SOURCES = [source for source, _ in toy_pairs(40, seed=3)]
@@ -48,6 +50,19 @@ def test_translate_is_the_same_command(henkan, finished_run: Path, tmp_path: Pat
     assert henkan("translate", finished_run, file) == henkan("predict", finished_run, file)
 
 
+def test_the_precision_of_products_can_be_chosen(henkan, finished_run: Path, toy_model: Model, tmp_path: Path):
+    file = tmp_path / "input.txt"
+    file.write_text("".join(f"{line}\n" for line in SOURCES), encoding="utf-8")
+    code, out, _ = henkan("predict", finished_run, file, "--precision", "fp32", "--format", "jsonl")
+    assert code == 0
+    plain = toy_model.plain_translator().predict(SOURCES)
+    for row, found in zip(map(json.loads, out.splitlines()), plain, strict=True):
+        assert row["score"] == pytest.approx(found[0].score, abs=1e-4)
+    code, _, err = henkan("predict", finished_run, file, "--precision", "fp17")
+    assert code == 2
+    assert "precision 'fp17': expected one of auto, fp32, bf16, int8" in err
+
+
 def test_json_lines_hold_scores_pieces_and_alignments(henkan, finished_run: Path, tmp_path: Path):
     file = tmp_path / "input.txt"
     file.write_text("ka mo ri\nsu te\n", encoding="utf-8")
@@ -69,18 +84,23 @@ def test_alignments_that_cannot_be_told_are_refused(henkan, finished_run: Path, 
     assert (code, out) == (2, "")
     assert "choose --format tsv or jsonl" in err
 
-    class Blind:
+    class Blind(Translator):
+        """Answers without alignments."""
+
+        def answer(self, *given, align, **others):
+            return super().answer(*given, **others)
+
+    class BlindModel:
         """A model without attention."""
 
-        def __getattr__(self, name):
-            return getattr(toy_model, name)
+        searching = toy_model.searching
 
-        def explain(self, sources, options, align):
-            return toy_model.explain(sources, options)
+        def translator(self) -> Translator:
+            return Blind(**vars(toy_model.translator()))
 
-    predictor = Predictor(Blind(), {}, align=True, longest=100, may_split=True)  # type: ignore[arg-type]
+    predictor = Predictor(BlindModel(), {}, align=True, longest=100, may_split=True)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="no attention over its source; leave --align out"):
-        next(predictor.rows(["ka mo"], 1, "tsv"))
+        next(predictor.rows([(1, ["ka mo"])], "tsv"))
 
 
 def test_tsv_has_line_score_and_output(henkan, finished_run: Path, tmp_path: Path):
@@ -101,12 +121,80 @@ def test_windows_cover_a_long_file_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert [line for _, lines in found for line in lines] == [str(number) for number in range(1, 31)]
 
 
-def test_standard_input_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch):
-    class Standard:
-        buffer = io.BufferedReader(io.BytesIO(b"ka\nmo\nri"))
+def test_standard_input_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "input.txt").write_bytes(b"ka\nmo\nri")
+    with open(tmp_path / "input.txt") as standard:
+        monkeypatch.setattr(sys, "stdin", standard)
+        assert [line for _, lines in windows(Path("-")) for line in lines] == ["ka", "mo", "ri"]
 
-    monkeypatch.setattr(sys, "stdin", Standard())
-    assert [line for _, lines in windows(Path("-")) for line in lines] == ["ka", "mo", "ri"]
+
+def test_an_idle_pipe_says_so(monkeypatch: pytest.MonkeyPatch):
+    reading, writing = os.pipe()
+
+    with open(reading, encoding="utf-8") as standard:
+        monkeypatch.setattr(sys, "stdin", standard)
+        found = windows(Path("-"))
+        os.write(writing, b"ka\n")
+        told = next(found)
+        while not told[1]:  # nothing has come yet
+            told = next(found)
+        assert told == (1, ["ka"])
+        assert next(found) == (2, [])
+        os.write(writing, b"mo\nri\n")
+        os.close(writing)
+        assert [line for _, lines in found for line in lines] == ["mo", "ri"]
+
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux copies running processes")
+
+
+@needs_linux
+@pytest.mark.parametrize("output_format", ["text", "jsonl"])
+def test_who_does_the_work_changes_no_output(toy_model: Model, monkeypatch: pytest.MonkeyPatch, output_format: str):
+    monkeypatch.setattr("henkan.tasks.translator.BATCH_ROWS", 24)  # so that there is something to share
+    lines = [*SOURCES, "", *SOURCES[:7], " ".join(SOURCES), "   ", "ka"]
+    given = [(1, lines[:20]), (21, []), (21, lines[20:30]), (31, lines[30:])]
+
+    def rows(workers: Workers) -> list[str]:
+        predictor = Predictor(toy_model, {"n_best": 2}, True, 40, True, workers)
+        return [row for rows in predictor.rows(given, output_format) for row in rows]
+
+    alone = rows(ALONE)
+    assert 2 * len(lines) - 3 <= len(alone) < 2 * len(lines), "one row for an empty line and for what was joined"
+    assert rows(Workers(2)) == alone
+    assert rows(Workers(3, threads=2)) == alone
+    assert toy_model.predict(lines, processes=2) == toy_model.predict(lines)
+
+
+def test_rows_come_out_as_soon_as_all_before_them_are(toy_model: Model, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("henkan.tasks.translator.BATCH_ROWS", 5)  # one line at a time, longest first
+    predictor = Predictor(toy_model, {}, False, 100, True)
+    given = [(1, ["ka mo ri su te", "ka", "ka mo ri"]), (4, ["", "ka mo"])]
+    assert [len(rows) for rows in predictor.rows(given, "text")] == [1, 2, 2]
+
+
+@pytest.mark.process
+@needs_linux
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_processes_end_with_the_one_that_started_them(finished_run: Path, number: int):
+    command = [sys.executable, "-m", "henkan", "predict", str(finished_run), "--processes", "2", "--format", "tsv"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdin.write("".join(f"{line}\n" for line in SOURCES * 20))
+        process.stdin.flush()
+        process.stdout.readline()
+        started = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len(started) == 2
+        process.send_signal(number)
+        assert process.wait(60) == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+        told = process.stderr.read()
+    assert len(told.splitlines()) == (0 if number == signal.SIGKILL else 1), told
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{child}/comm").exists() for child in started):
+        assert time.monotonic() < deadline, "a process lives on"
+        time.sleep(0.02)
 
 
 @pytest.mark.process
@@ -154,11 +242,11 @@ def test_outputs_that_were_cut_are_counted_and_told(henkan, finished_run: Path, 
 def test_a_long_line_is_predicted_in_parts_or_refused(toy_model: Model):
     line = " ".join(["ka mo ri su"] * 20)
     splitting = Predictor(toy_model, {"beam": 1}, False, 16, True)
-    (row,) = splitting.rows([line], 1, "text")
+    ((row,),) = splitting.rows([(1, [line])], "text")
     assert row
     assert splitting.split == 1
     with pytest.raises(Exception, match=r"line 5: \d+ tokens, expected at most 16"):
-        list(Predictor(toy_model, {}, False, 16, False).rows([line], 5, "text"))
+        list(Predictor(toy_model, {}, False, 16, False).rows([(5, [line])], "text"))
 
 
 def test_joined_parts_keep_their_places():

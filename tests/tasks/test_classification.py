@@ -49,7 +49,7 @@ class CountsTokens(nn.Module):
 
     def forward(self, batch):
         count = batch.source.mask.sum(1).float()
-        return Output({"class": torch.stack([torch.full_like(count, 4.5), count], 1), "value": count[:, None]})
+        return Output({"class": torch.stack([torch.full_like(count, 4.5), count], 1), "values": count[:, None]})
 
 
 def test_labels_come_back_in_order_and_are_scored(reader):
@@ -67,7 +67,7 @@ def test_numbers(reader):
     task = Classification({"valid": texts}, reader, Labels([]), ["pearson"])
     assert task.evaluate(CountsTokens(), "valid")["pearson"] == pytest.approx(100.0)
     assert Labeller(CountsTokens(), reader, Labels([])).predict([("a b", None)]) == ["4.000"]
-    assert task.collate([task.example("valid", 0, np.random.default_rng(0))]).labels["value"].tolist() == [7.0]
+    assert task.collate([task.example("valid", 0, np.random.default_rng(0))]).labels["values"].tolist() == [7.0]
 
 
 def test_tables_by_place_by_name_and_as_json(tmp_path):

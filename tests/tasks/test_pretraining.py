@@ -74,10 +74,10 @@ def test_pairs_with_next_sentence(documents):
         )
         assert original.tolist() == [2, *first, 3, *second, 3]
         assert example.segments.tolist() == [0] * (len(first) + 2) + [1] * (len(second) + 1)
-        assert example.labels["class"] == pairs.follows[index]
+        assert example.labels["next"] == (not pairs.follows[index])
         assert reading.lengths().source[index] == len(example.ids)
     batch = reading.collate([reading.example(index, rng()) for index in range(6)])
-    assert batch.units["class"] == 6
+    assert batch.units["next"] == 6
     assert batch.source.segments.shape == batch.source.ids.shape
 
 

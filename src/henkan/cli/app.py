@@ -40,6 +40,7 @@ COMMANDS = (
     Command("compare", "Several models in one table; or train some alike first.", "henkan.cli.compare", "compare"),
     Command("inspect", "Pictures of gradients, sentence vectors and attention.", "henkan.cli.inspect", "inspect"),
     Command("verify", "Re-run the self-test that a model carries.", "henkan.cli.verify", "verify"),
+    Command("export", "A model for Hugging Face transformers, CTranslate2 or ONNX.", "henkan.cli.export", "export"),
     Command("data", "Corpora by name: list, get, stats.", "henkan.cli.data", "data"),
     Command("presets", "List the architectures and their sizes.", "henkan.cli.explain", "presets"),
     Command("explain", "Show the effective settings and where each came from.", "henkan.cli.explain", "explain"),
@@ -54,10 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         application(arguments)(arguments, prog_name="henkan")
     except Stopped as stopped:
-        typer.echo(str(stopped), err=True)
+        if not stopped.told:
+            typer.echo(str(stopped), err=True)
         _leave(stopped.exit_code, debug)
     except HenkanError as error:
-        _print_error(str(error))
+        if not error.told:
+            _print_error(str(error))
         _leave(error.exit_code, debug)
     except KeyboardInterrupt:
         _leave(130, debug)

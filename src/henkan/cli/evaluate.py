@@ -28,6 +28,13 @@ def evaluate(
     ] = None,
     beam: Annotated[int | None, typer.Option(help="Beam size; 1 is greedy.", show_default="the model's")] = None,
     outputs: Annotated[Path | None, typer.Option(help="Also write the model's outputs there, one a line.")] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Processes that share the work.", show_default="one for each processor, at most 8", min=1),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of each process.", show_default="processors / processes", min=1)
+    ] = None,
 ) -> None:
     """Score a model: signatures, 95 % intervals, scores by length; written to metrics.json and the run's report."""
     from henkan.data.readers import read_answers, read_references
@@ -35,6 +42,7 @@ def evaluate(
     from henkan.evaluation import record
     from henkan.metrics.score import shown
     from henkan.model import load
+    from henkan.tasks.workers import Workers
 
     if [pairs is not None, source is not None, bool(reference)] not in ([True, False, False], [False, True, True]):
         raise ConfigError("give --source and --reference, or --pairs with a .tsv")
@@ -43,6 +51,8 @@ def evaluate(
     metrics = list(dict.fromkeys(metric or []))
     if unknown := [name for name in metrics if name not in METRICS]:
         raise ConfigError(f"metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
+    workers = Workers.usual(processes, threads)
+    workers.prepare()
     loaded = load(model, *(others or []))
     if pairs is not None:
         rows = read_references(pairs)
@@ -51,7 +61,7 @@ def evaluate(
         rows = read_answers(source, reference)
     sources, references = [row[0] for row in rows], [row[1] for row in rows]
     typer.echo(f"predicting {len(sources):,} outputs", err=True)
-    evaluation = score(loaded, sources, references, loaded.options(beam), metrics)
+    evaluation = score(loaded, sources, references, loaded.options(beam), metrics, workers)
     if outputs is not None:
         outputs.write_text("".join(f"{line}\n" for line in evaluation.outputs), encoding="utf-8", newline="\n")
     for found in evaluation.scores:

@@ -2,9 +2,12 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from henkan.models.inference import Precision
 
 
 class Format(Enum):
@@ -50,6 +53,16 @@ def predict(
     longest: Annotated[
         int | None, typer.Option(help="Longest input in tokens.", show_default="the longest trained on", min=8)
     ] = None,
+    precision: Annotated[
+        str, typer.Option(help="Of products on a processor: auto (bf16 where it is made for that), fp32, bf16, int8.")
+    ] = "auto",
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Processes that share the work.", show_default="one for each processor, at most 8", min=1),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of each process.", show_default="processors / processes", min=1)
+    ] = None,
 ) -> None:
     """Run a model, or the mean of several, over a file or standard input."""
     import sys
@@ -57,12 +70,16 @@ def predict(
     from henkan.errors import ConfigError
     from henkan.model import load
     from henkan.prediction import Predictor, windows
+    from henkan.tasks.workers import Workers
+    from henkan.training.signals import raising
 
     if long_lines not in ("split", "refuse"):
         raise ConfigError(f"--long-lines {long_lines!r}: expected split or refuse")
     if align and output_format is Format.TEXT:
         raise ConfigError("--align: text has no room for it; choose --format tsv or jsonl")
-    loaded = load(model, *(others or []))
+    workers = Workers.usual(processes, threads)
+    workers.prepare()
+    loaded = load(model, *(others or []), precision=cast("Precision", precision))
     longest = longest or max(8, loaded.config.data.filters.max_length)
     given = {
         "beam": max(loaded.config.decoding.beam, n_best) if beam is None else beam,
@@ -79,11 +96,12 @@ def predict(
         align,
         longest,
         long_lines == "split",
+        workers,
     )
-    for number, lines in windows(file):
-        for line in predictor.rows(lines, number, output_format.value):
-            sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+    with raising("what was written is whole lines from the first on"):
+        for rows in predictor.rows(windows(file), output_format.value):
+            sys.stdout.write("".join(f"{row}\n" for row in rows))
+            sys.stdout.flush()
     if predictor.split:
         typer.echo(f"{predictor.split:,} inputs over {longest} tokens were translated in parts", err=True)
     if predictor.cut:

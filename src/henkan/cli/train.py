@@ -29,6 +29,10 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Instead of a budget: so many updates.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Instead of a budget: so often through the pairs.")] = None,
+    processes: Annotated[
+        str | None, typer.Option(help="Processes on this machine: a number or auto.", show_default="auto")
+    ] = None,
+    threads: Annotated[str | None, typer.Option(help="Threads of each: a number or auto.", show_default="auto")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
 ) -> None:
     """Train a model on your own pairs, or by a recipe."""
@@ -49,6 +53,8 @@ def train(
         "data.valid_source": valid_source,
         "data.valid_target": valid_target,
         "data.valid_pairs": valid_pairs,
+        "training.processes": processes,
+        "training.threads": threads,
     }
     lengths = {"training.budget": budget, "training.steps": steps, "training.epochs": epochs}
     if any(value is not None for value in lengths.values()):

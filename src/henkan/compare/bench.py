@@ -23,6 +23,7 @@ from henkan.errors import FolderError, NonFiniteLoss, RunError, Stopped
 from henkan.evaluation import evaluate, read_outputs, record
 from henkan.model import load
 from henkan.progress import describe
+from henkan.tasks.workers import Workers
 from henkan.training.signals import raising
 
 Test = Sequence[tuple[str, list[str]]]
@@ -92,7 +93,8 @@ class Bench:
         self._say(f"scoring {trial.name} on {len(self.test):,} sources")
         with raising(f"stopped while scoring {what}; the same command goes on"):
             sources, references = zip(*self.test, strict=True)
-            record(evaluate(load(self._folder(trial)), sources, references), self._folder(trial))
+            scored = evaluate(load(self._folder(trial)), sources, references, workers=Workers.usual(threads=1))
+            record(scored, self._folder(trial))
         self._scored.append(time.monotonic() - began)
 
     def _systems(self) -> list[System]:

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from henkan.errors import ConfigError
 from henkan.models.encoder_decoder import EncoderDecoderConfig
+from henkan.models.outline import outline
 
 Settings = dict[str, Any]
 
@@ -54,9 +54,7 @@ class Matched:
 
 def count_parameters(model: EncoderDecoderConfig, vocabularies: tuple[int, int]) -> int:
     """Of the model over vocabularies of these sizes, source and target; no memory is taken for them."""
-    with torch.device("meta"):
-        network = model.build(*vocabularies)
-    return sum(parameter.numel() for parameter in network.parameters())
+    return sum(parameter.numel() for parameter in outline(model, *vocabularies).parameters())
 
 
 def match(model: EncoderDecoderConfig, wanted: int, vocabularies: tuple[int, int]) -> Matched:

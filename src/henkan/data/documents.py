@@ -78,7 +78,9 @@ class Documents:
         return self.tokens[self.lines[first] : self.lines[end]].astype(np.int64)
 
 
-def write_documents(folder: Path, lines: Iterable[str], tokenizer: Tokenizer, line_ends: bool = False) -> None:
+def write_documents(
+    folder: Path, lines: Iterable[str], tokenizer: Tokenizer, line_ends: bool = False, document_ends: bool = False
+) -> None:
     """Encode lines into a new folder, some thousand at a time; the folder appears whole or not at all.
 
     Args:
@@ -95,7 +97,7 @@ def write_documents(folder: Path, lines: Iterable[str], tokenizer: Tokenizer, li
     try:
         shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
         partial.mkdir(parents=True)
-        _write(partial, lines, tokenizer, line_ends)
+        _write(partial, lines, tokenizer, line_ends, document_ends)
         os.replace(partial, folder)
     except OSError as error:
         raise StorageError(f"{folder}: cannot write the text ({error.strerror or error})") from error
@@ -103,26 +105,31 @@ def write_documents(folder: Path, lines: Iterable[str], tokenizer: Tokenizer, li
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write(folder: Path, lines: Iterable[str], tokenizer: Tokenizer, line_ends: bool) -> None:
+def _write(folder: Path, lines: Iterable[str], tokenizer: Tokenizer, line_ends: bool, document_ends: bool) -> None:
     dtype = np.uint16 if tokenizer.size <= 1 << 16 else np.uint32
     ends, starts = array("q", [0]), array("q", [0])
     with (folder / "tokens.raw").open("wb") as file:
+
+        def close_document() -> None:
+            if starts[-1] == len(ends) - 1:  # there is nothing in it
+                return
+            starts.append(len(ends) - 1)
+            if document_ends:
+                file.write(np.array([tokenizer.marks.end], dtype=dtype).tobytes())
+                ends[-1] += 1
+
         for chunk in _chunks(lines):
             for ids in _encoded(chunk, tokenizer, line_ends):
-                if ids is None:  # the end of a document
-                    if starts[-1] != len(ends) - 1:
-                        starts.append(len(ends) - 1)
+                if ids is None:
+                    close_document()
                     continue
                 file.write(np.array(ids, dtype=dtype).tobytes())
                 ends.append(ends[-1] + len(ids))
+        close_document()
         file.flush()
         os.fsync(file.fileno())
     if ends[-1] == 0:
-        raise DataError(
-            "there is no text; expected lines of it, and an empty line between documents"
-        )
-    if starts[-1] != len(ends) - 1:
-        starts.append(len(ends) - 1)
+        raise DataError("there is no text; expected lines of it, and an empty line between documents")
     tokens = np.memmap(folder / "tokens.raw", dtype=dtype, mode="r")
     np.save(folder / "tokens.npy", tokens)
     np.save(folder / "lines.npy", np.frombuffer(ends, dtype=np.int64))

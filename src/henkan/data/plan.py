@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,13 +91,21 @@ class Plan:
         batch_tokens: the padded size of an update, at most; an example longer than that stands alone.
         pool_batches: about the least number of updates to a pool. More waste less on padding, fewer mix better.
         window: examples in a window, at most; but a shard is never divided.
+        cut: where to cut examples, left in their random order, into updates (see henkan.data.packing); ends included.
+            None: they are sorted and cut by padded size.
 
     Attributes:
         windows: how many an epoch has.
     """
 
     def __init__(
-        self, shards: Shards, seed: int, batch_tokens: int, pool_batches: int = 100, window: int = WINDOW
+        self,
+        shards: Shards,
+        seed: int,
+        batch_tokens: int,
+        pool_batches: int = 100,
+        window: int = WINDOW,
+        cut: Callable[[Lengths], np.ndarray] | None = None,
     ) -> None:
         for name, value in (("batch_tokens", batch_tokens), ("pool_batches", pool_batches), ("window", window)):
             if value < 1:
@@ -111,6 +120,7 @@ class Plan:
         self._seed = seed
         self._batch_tokens = batch_tokens
         self._pool_batches = pool_batches
+        self._cut = cut
         self.windows = 1 if sum(sizes) <= window else -(-len(sizes) // max(1, window // max(sizes)))
         self._known: dict[tuple[int, int], _Window] = {}
         self._lock = threading.Lock()
@@ -178,12 +188,16 @@ class Plan:
 
     def _pool(self, epoch: int, window: int, state: _Window, place: int) -> _Pool:
         members = slice(state.pool_ends[place - 1] if place else 0, state.pool_ends[place])
-        source, target = state.lengths.source[members], state.lengths.target[members]
-        back_and_forth = np.where(source % 2 == 1, target, -target.astype(np.int64))
-        by_length = np.lexsort((back_and_forth, source))
-        cuts = _cut(np.maximum(source, target)[by_length], self._batch_tokens)
+        lengths = Lengths(state.lengths.source[members], state.lengths.target[members])
+        order, cuts = self._by_length(lengths) if self._cut is None else (np.arange(len(lengths)), self._cut(lengths))
         shuffled = np.random.default_rng((*self._key(epoch, window), place)).permutation(len(cuts) - 1)
-        return _Pool(by_length + members.start, cuts[:-1][shuffled], cuts[1:][shuffled])
+        return _Pool(order + members.start, cuts[:-1][shuffled], cuts[1:][shuffled])
+
+    def _by_length(self, lengths: Lengths) -> tuple[np.ndarray, np.ndarray]:
+        """The examples of a pool in the order of their lengths, and where to cut them into updates."""
+        back_and_forth = np.where(lengths.source % 2 == 1, lengths.target, -lengths.target.astype(np.int64))
+        order = np.lexsort((back_and_forth, lengths.source))
+        return order, _cut(np.maximum(lengths.source, lengths.target)[order], self._batch_tokens)
 
 
 def _cut(longest_side: np.ndarray, batch_tokens: int) -> np.ndarray:

@@ -117,12 +117,7 @@ def beam_search(
     inputs = prefix
     for step in range(max(stops)):
         scores, state = stepper.step(inputs, state)
-        offers = _offers(scores, alive, forbidden, beam)
-        ends = offers.tokens == END
-        alive, picks = offers.log_probs.masked_fill(ends, -torch.inf).topk(beam)
-        tokens, parents = offers.tokens.gather(1, picks), offers.parents.gather(1, picks)
-        end_parents = offers.parents[:, :beam]
-        ended = torch.where(ends[:, :beam], offers.log_probs[:, :beam], -torch.inf)
+        tokens, parents, alive, end_parents, ended = choose(scores, alive, forbidden, beam)
         added = coverage.look(scores)  # to the score of each row, whatever it goes on with
         end_added = added.gather(1, end_parents)
         weights = scores.attention() if align else None
@@ -148,7 +143,27 @@ def beam_search(
             state = state.expand(beam) if step == 0 else state.reorder(parents)
         coverage.follow(parents)
         inputs = next_inputs(tokens)
-    return _hypotheses(history.arrays(), np.array(stops), penalty, n_best)
+    return hypotheses(history.arrays(), np.array(stops), penalty, n_best)
+
+
+class Choice(NamedTuple):
+    """What each source goes on with, and what of it ends; all (sources, beam), best first."""
+
+    tokens: Tensor
+    parents: Tensor  # which row of the source they continue
+    alive: Tensor  # log-probabilities; minus infinity: nobody there
+    end_parents: Tensor
+    ended: Tensor  # log-probabilities; minus infinity where this one of the best does not end
+
+
+def choose(scores: StepScores, alive: Tensor, forbidden: Tensor, beam: int) -> Choice:
+    """One step of the search: ``alive`` (sources, rows) log-probabilities, and what may follow."""
+    offers = _offers(scores, alive, forbidden, beam)
+    ends = offers.tokens == END
+    log_probs, picks = offers.log_probs.masked_fill(ends, -torch.inf).topk(beam)
+    ended = torch.where(ends[:, :beam], offers.log_probs[:, :beam], -torch.inf)
+    tokens, parents = offers.tokens.gather(1, picks), offers.parents.gather(1, picks)
+    return Choice(tokens, parents, log_probs, offers.parents[:, :beam], ended)
 
 
 def _offers(scores: StepScores, alive: Tensor, forbidden: Tensor, beam: int) -> _Offers:
@@ -179,7 +194,7 @@ class _Ranked(NamedTuple):
     score: np.ndarray
 
 
-def _hypotheses(
+def hypotheses(
     columns: list[np.ndarray], stops: np.ndarray, penalty: LengthPenalty, n_best: int
 ) -> list[list[Hypothesis]]:
     """Rank what has finished or was cut, and follow the best back; columns are (steps, sources, beam) as noted."""

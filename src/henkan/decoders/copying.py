@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from henkan.tensors import Decoded, Decoder, Frames, Memory, State, Tokens
+from henkan.tensors import Decoded, Decoder, Frames, Memory, State, Tokens, check_padded
 from henkan.tree import Tree
 
 
@@ -39,6 +39,8 @@ class CopyingDecoder(nn.Module):
 
     def forward(self, inputs: Tokens | Frames, state: State) -> Decoded:
         """As the decoder inside decodes."""
+        if isinstance(inputs, Tokens):
+            check_padded(inputs, "copying")
         ids = state.fixed.ids
         decoded = self.decoder(inputs, _inside(state))
         return replace(decoded, state=_kept(decoded.state, ids), source=ids.repeat_interleave(state.width, 0))

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
+from henkan.nn.biases import MaskAlone
 from henkan.nn.cache import Cache, GrowingCache, empty_cache
 from henkan.nn.dropout import Dropout
 from henkan.nn.embeddings import TokenEmbedding
-from henkan.nn.feedforward import FeedForward
-from henkan.nn.multihead import SelfAttention, SourceAttention, SourceKeys, score_bias
-from henkan.nn.positions import SinusoidalPositions
+from henkan.nn.grouped import GroupedSourceAttention
+from henkan.nn.multihead import SourceAttention, SourceKeys, score_bias
 from henkan.nn.residual import Residual
-from henkan.nn.transformer import TransformerSizes
-from henkan.tensors import Decoded, Frames, Memory, State, Tokens
+from henkan.nn.transformer import Bias, TransformerSizes
+from henkan.nn.varlen import Within
+from henkan.tensors import Decoded, Frames, Memory, Sentences, State, Tokens
 
 
 @dataclass(frozen=True)
 class Source:
     """What does not change while decoding; one row for each source."""
 
-    bias: Tensor  # (sources, 1, 1, S)
+    bias: Tensor | Sentences  # (sources, 1, 1, S), or where the sentences of a packed row are
     layers: tuple[SourceKeys, ...]
 
 
@@ -41,9 +43,9 @@ class TransformerDecoderLayer(nn.Module):
 
     def __init__(
         self,
-        attention: SelfAttention,
-        source_attention: SourceAttention,
-        feed_forward: FeedForward,
+        attention: nn.Module,
+        source_attention: SourceAttention | GroupedSourceAttention,
+        feed_forward: nn.Module,
         around: tuple[Residual, Residual, Residual],
     ) -> None:
         super().__init__()
@@ -53,7 +55,12 @@ class TransformerDecoderLayer(nn.Module):
         self.around_attention, self.around_source_attention, self.around_feed_forward = around
 
     def forward(
-        self, vectors: Tensor, bias: Tensor, cache: Cache, source: SourceKeys, source_bias: Tensor
+        self,
+        vectors: Tensor,
+        bias: Bias,
+        cache: Cache,
+        source: SourceKeys,
+        source_bias: Tensor | Within,
     ) -> tuple[Tensor, Cache, Tensor]:
         """Vectors (R, T, D) to (R, T, D), the cache with these positions in it, and what asked the source (R, T, D)."""
         context, cache = self.attention(self.around_attention.before(vectors), bias, cache)
@@ -69,26 +76,39 @@ class TransformerDecoder(nn.Module):
     def __init__(
         self,
         embedding: TokenEmbedding,
-        positions: SinusoidalPositions,
+        positions: nn.Module,
         layers: list[TransformerDecoderLayer],
         last_norm: nn.Module,
         dropout: float,
+        *,
+        first_norm: nn.Module,
+        terms: nn.Module,
+        last_dropout: float = 0.0,
     ) -> None:
+        """``terms``: see ``nn/biases.py``. What is absent is a part that does nothing."""
         super().__init__()
         self.width = embedding.width
         self.embedding = embedding
         self.positions = positions
+        self.first_norm = first_norm
+        self.terms = terms
         self.layers = nn.ModuleList(layers)
         self._source_attentions = [layer.source_attention for layer in layers]
         self.last_norm = last_norm
         self.dropout = Dropout(dropout)
+        self.last_dropout = Dropout(last_dropout)
         self.aligning = max(0, len(layers) - 2)  # the last but one aligns best (Garg et al. 2019)
+
+    @property
+    def packs(self) -> bool:
+        """Whether it reads packed rows, which terms of places cannot do."""
+        return isinstance(self.terms, MaskAlone)
 
     def start(self, memory: Memory | None, rows: int, capacity: int = 0) -> State:
         """The state before the first token; keys and values of the source are projected here, once."""
         assert memory is not None, "this decoder attends to a source"
         source = Source(
-            score_bias(memory.mask[:, None], memory.states.dtype),
+            score_bias(memory.mask[:, None], memory.states.dtype) if memory.sentences is None else memory.sentences,
             tuple(part.project(memory.states) for part in self._source_attentions),
         )
         read = torch.zeros(rows, dtype=torch.int64, device=memory.mask.device)
@@ -99,22 +119,32 @@ class TransformerDecoder(nn.Module):
         assert isinstance(inputs, Tokens)
         source, past = state.fixed, state.moving
         mask = past.mask.append(inputs.mask)
-        bias = score_bias(causal(mask.filled, inputs.ids.shape[1]), self.embedding.weight.dtype)
         read = inputs.mask.cumsum(1) + past.read[:, None]
-        vectors = self.dropout(self.positions(self.embedding(inputs.ids), (read - 1).clamp_(min=0), mask.slots))
+        positions, limit, source_bias = (read - 1).clamp_(min=0), mask.slots, source.bias
+        visible: Tensor | Within
+        if inputs.sentences is None:
+            visible = score_bias(causal(mask.filled, inputs.ids.shape[1]), self.embedding.weight.dtype)
+        else:
+            positions, limit = inputs.positions(), inputs.longest
+            visible = Within(inputs.sentences, inputs.sentences, causal=True)
+            source_bias = Within(inputs.sentences, source.bias)
+        bias = self.terms(visible, mask.filled, inputs.ids.shape[1])
+        vectors = self.dropout(self.first_norm(self.positions(self.embedding(inputs.ids), positions, limit)))
         caches: list[Cache] = []
         asking: dict[str, Tensor] = {}
         for number, (layer, cache, keys) in enumerate(zip(self.layers, past.layers, source.layers, strict=True)):
-            vectors, grown, asked = layer(vectors, bias, cache, keys, source.bias)
+            vectors, grown, asked = layer(vectors, bias, cache, keys, source_bias)
             caches.append(grown)
             if number == self.aligning:
                 asking = {"asking": asked}
         moved = Past(read[:, -1], mask, tuple(caches))
-        return Decoded(self.last_norm(vectors), State(source, moved, state.width), asking)
+        return Decoded(self.last_dropout(self.last_norm(vectors)), State(source, moved, state.width), asking)
 
     def attention(self, decoded: Decoded) -> Tensor:
         """Weights over the source, (R, T, S): the mean over the heads of one layer, computed only when asked for."""
         source = decoded.state.fixed
+        if isinstance(source.bias, Sentences):
+            raise ValueError("the weights of a packed row are never made; decode the sentences padded")
         return self._source_attentions[self.aligning].weights(
             decoded.extras["asking"], source.layers[self.aligning], source.bias
         )
@@ -135,7 +165,7 @@ def causal(mask: Tensor, length: int) -> Tensor:
 
 
 class TransformerDecoderConfig(TransformerSizes):
-    """The decoder of Vaswani et al. (2017)."""
+    """The decoder of Vaswani et al. (2017), and of the families after it."""
 
     kind: Literal["transformer"] = "transformer"
 
@@ -149,6 +179,11 @@ class TransformerDecoderConfig(TransformerSizes):
         """D of the hidden vectors."""
         return self.width
 
+    @model_validator(mode="after")
+    def _sees_one_side(self) -> Self:
+        self.check_one_sided()
+        return self
+
     def check(self, encoder_sizes: tuple[int, ...]) -> None:
         """Any encoder will do."""
 
@@ -157,10 +192,19 @@ class TransformerDecoderConfig(TransformerSizes):
         layers = [
             TransformerDecoderLayer(
                 self.self_attention(),
-                SourceAttention(self.width, self.heads, encoder_sizes[-1], self.attention_dropout),
+                self.source_attention(encoder_sizes[-1]),
                 self.inner_network(),
                 (self.residual(), self.residual(), self.residual()),
             )
             for _ in range(self.layers)
         ]
-        return TransformerDecoder(embedding, SinusoidalPositions(self.width), layers, self.last_norm(), self.dropout)
+        return TransformerDecoder(
+            embedding,
+            self.input_positions(),
+            layers,
+            self.last_norm(),
+            self.dropout,
+            first_norm=self.first_norm(),
+            terms=self.score_terms(two_sided=False),
+            last_dropout=self.last_dropout,
+        )

@@ -10,7 +10,7 @@ from torch import nn
 from henkan.nn.embeddings import TokenEmbedding
 from henkan.nn.layers import Layer, Merge, merged_width
 from henkan.nn.stacks import StackConfig
-from henkan.tensors import Features, Memory, Tokens
+from henkan.tensors import Features, Memory, Tokens, check_padded
 
 
 class RecurrentEncoder(nn.Module):
@@ -26,6 +26,7 @@ class RecurrentEncoder(nn.Module):
     def forward(self, source: Features) -> Memory:
         """Tokens (N, S) to a Memory of (N, S, D) whose ``final`` has the last state of each layer."""
         assert isinstance(source, Tokens)
+        check_padded(source, "a recurrent encoder")
         vectors = self.embedding(source.ids)
         final = []
         for layer in self.layers:

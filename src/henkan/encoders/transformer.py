@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
+from henkan.nn.biases import MaskAlone
 from henkan.nn.dropout import Dropout
 from henkan.nn.embeddings import TokenEmbedding
-from henkan.nn.feedforward import FeedForward
-from henkan.nn.multihead import SelfAttention, score_bias
-from henkan.nn.positions import SinusoidalPositions
+from henkan.nn.multihead import score_bias
 from henkan.nn.residual import Residual
-from henkan.nn.transformer import TransformerSizes
+from henkan.nn.segments import NoSegments, SegmentEmbedding
+from henkan.nn.transformer import Bias, TransformerSizes
+from henkan.nn.varlen import Within
 from henkan.tensors import Features, Memory, Tokens
 
 
 class TransformerEncoderLayer(nn.Module):
     """Self-attention, then feed-forward, each with its residual."""
 
-    def __init__(self, attention: SelfAttention, feed_forward: FeedForward, around: tuple[Residual, Residual]) -> None:
+    def __init__(self, attention: nn.Module, feed_forward: nn.Module, around: tuple[Residual, Residual]) -> None:
         super().__init__()
         self.attention = attention
         self.feed_forward = feed_forward
         self.around_attention, self.around_feed_forward = around
 
-    def forward(self, vectors: Tensor, bias: Tensor) -> Tensor:
-        """Vectors (N, S, D), score bias (N, 1, 1, S), to (N, S, D)."""
+    def forward(self, vectors: Tensor, bias: Bias) -> Tensor:
+        """Vectors (N, S, D), score bias (N, 1, 1, S) or sentences of a packed row, to (N, S, D)."""
         vectors = self.around_attention(vectors, lambda inner: self.attention(inner, bias)[0])
         return self.around_feed_forward(vectors, self.feed_forward)
 
@@ -37,34 +39,52 @@ class TransformerEncoder(nn.Module):
     def __init__(
         self,
         embedding: TokenEmbedding,
-        positions: SinusoidalPositions,
+        positions: nn.Module,
         layers: list[TransformerEncoderLayer],
         last_norm: nn.Module,
         dropout: float,
+        *,
+        segments: nn.Module,
+        first_norm: nn.Module,
+        terms: nn.Module,
+        last_dropout: float = 0.0,
     ) -> None:
+        """``segments``, ``terms``: see ``nn/segments.py``, ``nn/biases.py``. Absent ones do nothing."""
         super().__init__()
         self.sizes = (embedding.width,)
         self.embedding = embedding
         self.positions = positions
+        self.segments = segments
+        self.first_norm = first_norm
+        self.terms = terms
         self.layers = nn.ModuleList(layers)
         self.last_norm = last_norm
         self.dropout = Dropout(dropout)
+        self.last_dropout = Dropout(last_dropout)
+
+    @property
+    def packs(self) -> bool:
+        """Whether it reads packed rows, which terms of places cannot do."""
+        return isinstance(self.terms, MaskAlone)
 
     def forward(self, source: Features) -> Memory:
         """Tokens (N, S) to a Memory of (N, S, D)."""
         assert isinstance(source, Tokens)
-        positions = (source.mask.cumsum(1) - 1).clamp_(min=0)
-        vectors = self.dropout(self.positions(self.embedding(source.ids), positions, source.ids.shape[1]))
-        bias = score_bias(source.mask[:, None], vectors.dtype)
+        vectors = self.positions(self.embedding(source.ids), source.positions(), source.longest)
+        vectors = self.dropout(self.first_norm(self.segments(vectors, source.segments)))
+        sentences = source.sentences
+        visible = score_bias(source.mask[:, None], vectors.dtype) if sentences is None else Within(sentences, sentences)
+        bias = self.terms(visible, source.mask, source.mask.shape[1])
         for layer in self.layers:
             vectors = layer(vectors, bias)
-        return Memory(self.last_norm(vectors), source.mask)
+        return Memory(self.last_dropout(self.last_norm(vectors)), source.mask, sentences=sentences)
 
 
 class TransformerEncoderConfig(TransformerSizes):
-    """The encoder of Vaswani et al. (2017)."""
+    """The encoder of Vaswani et al. (2017), and of the families after it."""
 
     kind: Literal["transformer"] = "transformer"
+    segments: int = Field(0, ge=0, le=1024)  # kinds of segments that have a vector; 0: none
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -77,4 +97,14 @@ class TransformerEncoderConfig(TransformerSizes):
             TransformerEncoderLayer(self.self_attention(), self.inner_network(), (self.residual(), self.residual()))
             for _ in range(self.layers)
         ]
-        return TransformerEncoder(embedding, SinusoidalPositions(self.width), layers, self.last_norm(), self.dropout)
+        return TransformerEncoder(
+            embedding,
+            self.input_positions(),
+            layers,
+            self.last_norm(),
+            self.dropout,
+            segments=SegmentEmbedding(self.segments, self.width) if self.segments else NoSegments(),
+            first_norm=self.first_norm(),
+            terms=self.score_terms(two_sided=True),
+            last_dropout=self.last_dropout,
+        )

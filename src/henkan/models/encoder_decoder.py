@@ -13,12 +13,28 @@ from torch import Tensor, nn
 from henkan.config import Config
 from henkan.decoders import DecoderConfig
 from henkan.decoders.copying import CopyingDecoder
+from henkan.decoders.transformer import TransformerDecoder
 from henkan.encoders import EncoderConfig
+from henkan.encoders.transformer import TransformerEncoder
 from henkan.nn.copying import CopyHead
 from henkan.nn.embeddings import TokenEmbedding
 from henkan.nn.heads import Alignment, Head, TokenHead
 from henkan.nn.init import uniform_everywhere
-from henkan.tensors import Batch, Decoded, Decoder, Encoder, Features, Memory, Output, State, StepScores, Tokens
+from henkan.nn.scaled_head import ScaledHead
+from henkan.nn.starts import Start, start_weights
+from henkan.tensors import (
+    Batch,
+    Decoded,
+    Decoder,
+    Encoder,
+    Features,
+    Memory,
+    Output,
+    State,
+    StepScores,
+    Tokens,
+    check_padded,
+)
 
 
 class EncoderDecoder(nn.Module):
@@ -29,6 +45,12 @@ class EncoderDecoder(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.head = head
+
+    @property
+    def packs(self) -> bool:
+        """Whether it reads packed batches; what cannot refuses them."""
+        sides = (self.encoder, self.decoder)
+        return all(isinstance(side, (TransformerEncoder, TransformerDecoder)) and side.packs for side in sides)
 
     def forward(self, batch: Batch) -> Output:
         """Teacher forcing: the decoder reads the whole target, already shifted."""
@@ -49,6 +71,7 @@ class EncoderDecoder(nn.Module):
         """
         target = batch.target
         assert isinstance(target, Tokens)
+        check_padded(target, "scheduled sampling")
         state = self._begin(batch)
         steps: list[Decoded] = []
         for position in range(target.ids.shape[1]):
@@ -112,7 +135,11 @@ class EncoderDecoderConfig(Config):
     kind: Literal["encoder_decoder"] = "encoder_decoder"
     embedding: int = Field(ge=1, le=65536)
     scaled_embedding: bool = False  # times sqrt(embedding)
-    tied: Literal["all", "target", "none"] = "none"  # one table for source, target and output; the last two; none
+    # One table for source, target and output; for the last two; for the first two; none.
+    tied: Literal["all", "target", "inputs", "none"] = "none"
+    output_bias: bool = False
+    scaled_output: bool = False  # hidden vectors times embedding ** -0.5 before the output product, as in T5
+    start: Start = "own"  # how weights start: each part its own way, or by the name of a paper
     uniform_init: float | None = Field(None, gt=0.0, le=1.0)  # every weight uniform in [-x, x]; None: each its own way
     copying: bool = False  # words of the source may be pointed at instead of written (See et al. 2017)
     encoder: EncoderConfig
@@ -123,7 +150,7 @@ class EncoderDecoderConfig(Config):
         for name, part in (("encoder", self.encoder), ("decoder", self.decoder)):
             if part.kind == "transformer" and part.width != self.embedding:
                 raise ValueError(f"embedding {self.embedding} is not the width of the {name}, {part.width}")
-        if self.tied != "none" and self.decoder.output_width != self.embedding:
+        if self.tied in ("all", "target") and self.decoder.output_width != self.embedding:
             raise ValueError(
                 f"tied {self.tied!r} needs a decoder as wide as the embedding: "
                 f"{self.decoder.output_width} is not {self.embedding}; widen the embedding or set tied: none"
@@ -141,6 +168,8 @@ class EncoderDecoderConfig(Config):
                     f"{self.decoder.cell.kind} cells cannot start from the last state of {self.encoder.cell.kind} "
                     "cells: only an LSTM's has a cell beside the output; use bridge {kind: projected}"
                 )
+        if self.copying and self.scaled_output:
+            raise ValueError("a copying head is not scaled; set scaled_output: false")
         if self.copying and not self.decoder.attends:
             raise ValueError(f"copying points at words by attention, which a {self.decoder.kind} decoder does not have")
         self.decoder.check(self.encoder.sizes)
@@ -148,21 +177,23 @@ class EncoderDecoderConfig(Config):
 
     def build(self, source_vocabulary: int, target_vocabulary: int) -> EncoderDecoder:
         """The model with fresh weights, for vocabularies of these sizes (equal and joint where all is tied)."""
-        if source_vocabulary != target_vocabulary and (self.copying or self.tied == "all"):
-            why = "copying" if self.copying else "tied 'all'"
+        if source_vocabulary != target_vocabulary and (self.copying or self.tied in ("all", "inputs")):
+            why = "copying" if self.copying else f"tied {self.tied!r}"
             raise ValueError(f"{why} needs one vocabulary: {source_vocabulary} is not {target_vocabulary}")
         target = TokenEmbedding(target_vocabulary, self.embedding, scaled=self.scaled_embedding)
         source = target
-        if self.tied != "all":
+        if self.tied not in ("all", "inputs"):
             source = TokenEmbedding(source_vocabulary, self.embedding, scaled=self.scaled_embedding)
         encoder = self.encoder.build(source)
         decoder = self.decoder.build(target, encoder.sizes)
-        tied = None if self.tied == "none" else target.weight
-        head = TokenHead(decoder.width, target_vocabulary, tied=tied)
+        tied = target.weight if self.tied in ("all", "target") else None
+        head = TokenHead(decoder.width, target_vocabulary, tied=tied, bias=self.output_bias)
         if self.copying:
             model = EncoderDecoder(encoder, CopyingDecoder(decoder, target), CopyHead(head, decoder.width))
         else:
-            model = EncoderDecoder(encoder, decoder, head)
+            scaled = ScaledHead(head, self.embedding**-0.5) if self.scaled_output else head
+            model = EncoderDecoder(encoder, decoder, scaled)
+        start_weights(model, self.start)
         if self.uniform_init is not None:
             uniform_everywhere(model, self.uniform_init)
         return model

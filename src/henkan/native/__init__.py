@@ -96,27 +96,49 @@ def runs(tensor: Tensor) -> bool:
 
 
 class Call:
-    """One function of the library. Every argument is 64 bits wide: an integer, or the address of a tensor (None: 0)."""
+    """One function of the library.
+
+    Every argument is 64 bits wide: an integer, the address of a tensor (None: 0), or a float. At one place a function
+    takes floats at every call or at none.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._functions: dict[torch.dtype, Callable[..., None]] = {}
 
     def __call__(
-        self, dtype: torch.dtype, rows: int, size: int, mask: Tensor | None, *values: Tensor | int | None
+        self, dtype: torch.dtype, rows: int, size: int, mask: Tensor | None, *values: Tensor | float | None
     ) -> None:
         """``rows`` and ``size`` of the states, ``mask`` (rows,) bool, then what the function takes, in its order."""
         function = self._functions.get(dtype)
         if function is None:
             function = getattr(library(), f"henkan_{self.name}_{SUFFIXES[dtype]}")
             function.restype = None
-            function.argtypes = [ctypes.c_int64] * (5 + len(values))
+            kinds = [ctypes.c_double if isinstance(value, float) else ctypes.c_int64 for value in values]
+            function.argtypes = [ctypes.c_int64] * 5 + kinds
             self._functions[dtype] = function
         pace = 0 if mask is None else mask.stride(0)
         function(rows, size, torch.get_num_threads(), _plain(mask), pace, *map(_plain, values))
 
 
-def _plain(value: Tensor | int | None) -> int:
-    if isinstance(value, int):
+class Function:
+    """One function of the library by its whole name; every argument is 64 bits wide, as in :class:`Call`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._function: Callable[..., int] | None = None
+
+    def __call__(self, *values: Tensor | int | None) -> int:
+        """What the function takes, in its order; what it returns, if it returns something."""
+        if self._function is None:
+            function = getattr(library(), f"henkan_{self.name}")
+            function.restype = ctypes.c_int64
+            function.argtypes = [ctypes.c_int64] * len(values)
+            self._function = function
+        return self._function(*map(_plain, values))
+
+
+def _plain(value: Tensor | float | None) -> float:
+    if isinstance(value, int | float):
         return value
     return 0 if value is None else value.data_ptr()

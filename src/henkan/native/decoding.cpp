@@ -1,7 +1,7 @@
 // One step of decoding: attention of one query a row over what is remembered, and the best tokens of a row of logits.
 // The plain twins, which are the specification, are in nn/step_attention.py and nn/top.py; tests hold them together.
 
-#include "numbers.h"
+#include "best.h"
 
 #include <vector>
 
@@ -16,13 +16,6 @@ struct Remembered {
         return (table != nullptr ? table[n * table_row + s] : n / group) * row + s * position;
     }
 };
-
-inline float largest(const float *values, int64_t count) {
-    float found = values[0];
-#pragma omp simd reduction(max : found)
-    for (int64_t i = 0; i < count; i++) found = values[i] > found ? values[i] : found;
-    return found;
-}
 
 // softmax(q . k / sqrt(size) + bias) v, head by head; bias (rows / bias_group, positions) serves all heads.
 template <typename T>
@@ -81,46 +74,18 @@ void attend(const Rows &rows, int64_t heads, int64_t positions, const T *queries
 
 constexpr int64_t MOST = 80; // candidates of a row: see nn/top.py
 
-// The k best of a row, best first, the first of equals first; `best` and `ids` hold k numbers.
-struct Best {
-    int64_t k;
-    float *best;
-    int64_t *ids;
-    void clear() {
-        for (int64_t i = 0; i < k; i++) best[i] = -__builtin_inff(), ids[i] = i;
-    }
-    float least() const { return best[k - 1]; }
-    void offer(float value, int64_t id) {
-        if (!(value > least())) return;
-        int64_t place = k - 1;
-        for (; place > 0 && value > best[place - 1]; place--) best[place] = best[place - 1], ids[place] = ids[place - 1];
-        best[place] = value, ids[place] = id;
-    }
-};
-
-// Reads a row of logits once: finds the best, and returns the sum of all powers over `highest`, the largest logit.
-// Blocks are summed as powers over the largest so far, and looked through only where their largest is among the best.
-template <typename T> float gather(const T *row, int64_t size, Best &found, float &highest) {
+// Reads a row of logits once.
+template <typename T> Powers gather(const T *row, int64_t size, Best &found) {
     constexpr int64_t block = 128;
-    float total = 0.0f, wide[block];
-    highest = -3.0e38f;
+    float wide[block];
+    Powers powers;
     for (int64_t first = 0; first < size; first += block) {
         const int64_t width = size - first < block ? size - first : block;
 #pragma omp simd
         for (int64_t j = 0; j < width; j++) wide[j] = load(row[first + j]);
-        const float top_here = largest(wide, width);
-        if (top_here > highest) {
-            total *= exponential(highest - top_here);
-            highest = top_here;
-        }
-        float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < width; j++) sum += exponential(wide[j] - highest);
-        total += sum;
-        if (top_here > found.least())
-            for (int64_t j = 0; j < width; j++) found.offer(wide[j], first + j);
+        read_block(wide, width, first, powers, found);
     }
-    return total;
+    return powers;
 }
 
 // Log-probabilities and ids of the best k of each row of logits (rows, size).
@@ -129,9 +94,7 @@ void top(const Rows &rows, int64_t k, const T *logits, int64_t logits_row, float
     each_row(rows, [&](int64_t n) {
         Best found{k, best + n * k, ids + n * k};
         found.clear();
-        float highest;
-        const float total = gather(logits + n * logits_row, rows.size, found, highest);
-        const float normaliser = highest + __builtin_logf(total);
+        const float normaliser = gather(logits + n * logits_row, rows.size, found).normaliser();
         for (int64_t i = 0; i < k; i++) found.best[i] -= normaliser;
     });
 }
@@ -147,18 +110,17 @@ void top_again(const Rows &rows, int64_t k, int64_t candidates, const T *logits,
         Best some{candidates, rounded, places}, found{k, best + n * k, ids + n * k};
         some.clear();
         found.clear();
-        float highest;
-        float total = gather(logits + n * logits_row, rows.size, some, highest);
+        Powers powers = gather(logits + n * logits_row, rows.size, some);
         const float *h = hidden + n * width;
         for (int64_t i = 0; i < candidates; i++) {
             const float *w = weight + places[i] * width;
             float exact = bias != nullptr ? bias[places[i]] : 0.0f;
 #pragma omp simd reduction(+ : exact)
             for (int64_t j = 0; j < width; j++) exact += h[j] * w[j];
-            total += exponential(exact - highest) - exponential(rounded[i] - highest);
+            powers.total += exponential(exact - powers.highest) - exponential(rounded[i] - powers.highest);
             found.offer(exact, places[i]);
         }
-        const float normaliser = highest + __builtin_logf(total);
+        const float normaliser = powers.normaliser();
         for (int64_t i = 0; i < k; i++) found.best[i] -= normaliser;
     });
 }

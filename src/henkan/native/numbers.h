@@ -32,7 +32,8 @@ inline void store(bf16 &place, float value) {
 
 // exp by 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2]; within 2 units in the last place, and the compiler can
 // vectorise it. A NaN passes every comparison unchanged.
-inline float exponential(float x) {
+// Never called: a loop around a call is no vector loop.
+__attribute__((always_inline)) inline float exponential(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 87.0f ? 87.0f : x;
     float n = __builtin_rintf(x * 1.44269504f);

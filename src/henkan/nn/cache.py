@@ -1,7 +1,8 @@
 """What earlier positions left behind, for a decoder that reads its target in pieces.
 
 Two kinds with one meaning. :class:`GrowingCache` concatenates and is differentiable: it is the specification.
-:class:`PreallocatedCache` writes in place: inference only, and an appended-to cache is spent.
+:class:`PreallocatedCache` writes in place: inference only, and an appended-to cache is spent. Whoever writes and reads
+by C++ keeps :class:`Entries`.
 Slots are shared by all rows; a padded position takes a slot and is masked in it.
 """
 
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+SLOTS = 16
+"""Room that :class:`Entries` begin with; it doubles."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,38 @@ class PreallocatedCache:
             return self
         table = rows[:, None].repeat(1, self.slots) if self.table is None else self.table.index_select(0, rows)
         return PreallocatedCache(self.capacity, self.buffer, table, self.slots)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """One entry for each row and slot, and a table of where each row finds its own.
+
+    Entries are never moved, so rows that branch share them. C++ writes the last ones and their addresses.
+    """
+
+    table: Tensor  # (R, at least ``slots``) int64: the address of each entry, 0 where there was padding
+    blocks: tuple[Tensor, ...] = ()  # (R at that time, ...) float32, one for each slot
+
+    @property
+    def slots(self) -> int:
+        """How many positions were read."""
+        return len(self.blocks)
+
+    @classmethod
+    def empty(cls, rows: int) -> Entries:
+        """Nothing yet, for so many rows."""
+        return cls(torch.empty(rows, SLOTS, dtype=torch.int64))
+
+    def with_slot(self, shape: tuple[int, ...]) -> Entries:
+        """One more slot for each row, of entries of this shape, to be written."""
+        table = self.table
+        if self.slots == table.shape[1]:
+            table = torch.cat([table, torch.empty_like(table)], 1)
+        return Entries(table, (*self.blocks, torch.empty(len(table), *shape)))
+
+    def select(self, rows: Tensor) -> Entries:
+        """The given rows in the given order."""
+        return Entries(self.table.index_select(0, rows), self.blocks)
 
 
 Cache = GrowingCache | PreallocatedCache

@@ -1,7 +1,8 @@
 """Cross-entropy on logits that are never all there.
 
-:func:`cross_entropy_plain` is the specification. :func:`cross_entropy_chunked` makes a few hundred rows of logits at
-a time and forms the gradient while it has them, so the (rows, V) matrix is neither kept nor made in float32.
+:func:`cross_entropy_plain` is the specification. :func:`cross_entropy_chunked` makes some rows of logits at a time and
+forms the gradient while it has them, so the (rows, V) matrix is neither kept nor made in float32. What it does with the
+logits is written twice: in torch, and in C++ (``native/training.cpp``), which puts the gradient where they lay.
 """
 
 from __future__ import annotations
@@ -13,8 +14,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-CHUNK = 512
-"""Rows of logits that exist at one time."""
+from henkan import native
+from henkan.nn.fused import allowed
+from henkan.tensors import IGNORE
+
+LOGITS = 1 << 24
+"""So many logits exist at one time: few products are large, and 32 MB of bf16 stay near."""
+
+_CROSS_ENTROPY = native.Call("cross_entropy")
 
 
 def _precision(hidden: Tensor) -> torch.dtype:
@@ -42,49 +49,87 @@ def cross_entropy_plain(
     return loss, chosen.detach()
 
 
+def _added(total: Tensor | None, piece: Tensor) -> Tensor:
+    """A sum made in float32 of what comes in pieces; a piece that stays alone is left as it is."""
+    return piece if total is None else total.to(_precision(piece)).add_(piece)
+
+
+def rows_plain(logits: Tensor, labels: Tensor, smoothing: float, wanted: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, log-probability of the label and gradient of each row of logits.
+
+    Args:
+        logits: (rows, V); their memory may be used for the gradient.
+        labels: (rows,).
+        wanted: whether the gradient is.
+
+    Returns:
+        (rows,) and (rows,), at least float32; (rows, V), the gradient of the sum of losses if that is wanted.
+    """
+    log_probs = torch.log_softmax(logits, -1, dtype=_precision(logits))
+    chosen = log_probs.gather(1, labels[:, None])
+    losses = (smoothing - 1.0) * chosen[:, 0]
+    if smoothing:
+        losses = losses - smoothing * log_probs.mean(-1)
+    if wanted:
+        gradient = log_probs.exp_()
+        if smoothing:
+            gradient -= smoothing / logits.shape[1]
+        gradient.scatter_add_(1, labels[:, None], torch.full_like(chosen, smoothing - 1.0))
+        logits = gradient.to(logits.dtype)
+    return losses, chosen[:, 0], logits
+
+
+def rows_native(logits: Tensor, labels: Tensor, smoothing: float, wanted: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`rows_plain`, in one pass over each row."""
+    rows, size = logits.shape
+    losses, chosen = torch.empty(rows), torch.empty(rows)
+    _CROSS_ENTROPY(
+        logits.dtype, rows, size, None, logits, logits.stride(0), labels, float(smoothing), int(wanted), losses, chosen
+    )
+    return losses, chosen, logits
+
+
+def rows_padded(logits: Tensor, labels: Tensor, smoothing: float, wanted: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`rows_plain` where labels may be IGNORE: such a row has zeros everywhere.
+
+    For accelerators: to pick the real rows, the host would have to wait for their number.
+    """
+    real = labels != IGNORE
+    losses, chosen, gradient = rows_plain(logits, labels.clamp(min=0), smoothing, wanted)
+    return losses * real, chosen * real, gradient * real[:, None] if wanted else gradient
+
+
 class _Chunked(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        rows, vocabulary = hidden.shape[0], weight.shape[0]
+        rows = hidden.shape[0]
         wanted = any(ctx.needs_input_grad[:3])
-        precision = _precision(hidden)
-        chosen = hidden.new_empty(rows, dtype=precision)
-        loss = hidden.new_zeros((), dtype=precision)
-        hidden_gradient = torch.empty_like(hidden) if wanted else None
-        weight_gradient = torch.zeros_like(weight, dtype=precision) if wanted else None
-        bias_gradient = torch.zeros_like(bias, dtype=precision) if wanted and bias is not None else None
-        for start in range(0, rows, CHUNK):
-            part = slice(start, start + CHUNK)
-            label = labels[part, None]
+        by_row = rows_native if native.runs(hidden) and allowed() else rows_plain
+        if hidden.device.type != "cpu":
+            by_row = rows_padded
+        losses, chosen = hidden.new_empty(2, rows, dtype=_precision(hidden))
+        hidden_gradient = torch.empty_like(hidden)
+        weight_gradient = bias_gradient = None
+        chunk = max(1, LOGITS // weight.shape[0])
+        for start in range(0, max(1, rows), chunk):
+            part = slice(start, start + chunk)
             logits = functional.linear(hidden[part], weight, bias)
-            # softmax in float32 of bf16 logits: one pass that converts on the way
-            log_probs = torch.log_softmax(logits, -1, dtype=precision)
-            picked = log_probs.gather(1, label)
-            chosen[part] = picked[:, 0]
-            loss -= (1.0 - smoothing) * picked.sum()
-            if smoothing:
-                loss -= smoothing / vocabulary * log_probs.sum()
-            if hidden_gradient is None or weight_gradient is None:
-                continue
-            gradient = log_probs.exp_()
-            if smoothing:
-                gradient -= smoothing / vocabulary
-            gradient.scatter_add_(1, label, torch.full_like(picked, smoothing - 1.0))
-            if bias_gradient is not None:
-                bias_gradient += gradient.sum(0)
-            gradient = gradient.to(hidden.dtype)
-            torch.mm(gradient, weight, out=hidden_gradient[part])
-            weight_gradient += gradient.t() @ hidden[part]
-        if hidden_gradient is not None and weight_gradient is not None:
+            losses[part], chosen[part], gradient = by_row(logits, labels[part], smoothing, wanted)
+            if wanted:
+                torch.mm(gradient, weight, out=hidden_gradient[part])
+                weight_gradient = _added(weight_gradient, gradient.t() @ hidden[part])
+                if bias is not None:
+                    bias_gradient = _added(bias_gradient, gradient.sum(0))
+        if weight_gradient is not None:
             ctx.save_for_backward(
                 hidden_gradient,
                 weight_gradient.to(weight.dtype),
-                None if bias is None or bias_gradient is None else bias_gradient.to(bias.dtype),
+                None if bias_gradient is None else bias_gradient.to(weight.dtype),
             )
         ctx.mark_non_differentiable(chosen)
-        return loss, chosen
+        return losses.sum(), chosen
 
     @staticmethod
     @once_differentiable
@@ -96,5 +141,8 @@ class _Chunked(torch.autograd.Function):
 def cross_entropy_chunked(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: float
 ) -> tuple[Tensor, Tensor]:
-    """The fast path of :func:`cross_entropy_plain`: same arguments, same results, no second derivative."""
+    """The fast path of :func:`cross_entropy_plain`: same arguments, same results, no second derivative.
+
+    Not on a processor, labels may be IGNORE: such rows add nothing, and their log-probability is 0.
+    """
     return _Chunked.apply(hidden, weight, bias, labels, smoothing)  # type: ignore[no-untyped-call]

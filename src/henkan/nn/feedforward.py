@@ -1,6 +1,7 @@
 """The position-wise feed-forward network."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
@@ -9,11 +10,12 @@ from torch.nn import functional
 from henkan.nn.dropout import Dropout
 from henkan.nn.init import glorot_uniform
 
-Activation = Literal["relu", "gelu", "silu"]
+Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
     "gelu": functional.gelu,
+    "gelu_tanh": partial(functional.gelu, approximate="tanh"),  # GPT-2's and T5 1.1's
     "silu": functional.silu,
 }
 
@@ -21,15 +23,18 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 class FeedForward(nn.Module):
     """W2 dropout(activation(W1 x + b1)) + b2 (Vaswani et al. 2017, equation 2)."""
 
-    def __init__(self, width: int, inner: int, activation: Activation = "relu", dropout: float = 0.0) -> None:
+    def __init__(
+        self, width: int, inner: int, activation: Activation = "relu", dropout: float = 0.0, *, bias: bool = True
+    ) -> None:
         super().__init__()
-        self.inner = nn.Linear(width, inner)
-        self.outer = nn.Linear(inner, width)
+        self.inner = nn.Linear(width, inner, bias=bias)
+        self.outer = nn.Linear(inner, width, bias=bias)
         self.activation = ACTIVATIONS[activation]
         self.dropout = Dropout(dropout)
         for linear in (self.inner, self.outer):
             glorot_uniform(linear.weight)
-            nn.init.zeros_(linear.bias)
+            if bias:
+                nn.init.zeros_(linear.bias)
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(..., D) to (..., D)."""

@@ -57,12 +57,15 @@ class LinearTokenScores:
 
         Log-probabilities are detached, and 0 where the label is IGNORE.
         """
-        real = (labels != IGNORE).flatten().nonzero()[:, 0]  # padding takes no part in the largest product
-        hidden = self.hidden.reshape(-1, self.hidden.shape[-1]).index_select(0, real)
+        hidden, flat = self.hidden.reshape(-1, self.hidden.shape[-1]), labels.flatten()
+        if flat.device.type != "cpu":  # to ask where padding is would make the accelerator wait
+            loss, log_probs = cross_entropy_chunked(hidden, self.weight, self.bias, flat, smoothing)
+            return loss, log_probs.view(labels.shape)
+        real = (flat != IGNORE).nonzero()[:, 0]  # padding takes no part in the largest product
         loss, chosen = cross_entropy_chunked(
-            hidden, self.weight, self.bias, labels.flatten().index_select(0, real), smoothing
+            hidden.index_select(0, real), self.weight, self.bias, flat.index_select(0, real), smoothing
         )
-        log_probs = chosen.new_zeros(labels.numel()).index_copy_(0, real, chosen)
+        log_probs = chosen.new_zeros(flat.shape).index_copy_(0, real, chosen)
         return loss, log_probs.view(labels.shape)
 
 

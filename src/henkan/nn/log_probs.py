@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from henkan.nn.cross_entropy import CHUNK
+CHUNK = 512
+"""Rows of logits that exist at one time."""
 
 
 def log_probs_plain(hidden: Tensor, weight: Tensor, bias: Tensor | None, words: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from henkan.nn.cache import Cache, PreallocatedCache
 from henkan.nn.dropout import dropout as apply_dropout
 from henkan.nn.init import glorot_uniform
 from henkan.nn.step_attention import attend_past, attend_source
+from henkan.nn.varlen import Within, attend_within
 
 
 def score_bias(visible: Tensor, dtype: torch.dtype) -> Tensor:
@@ -53,18 +54,20 @@ def attend_plain(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | N
     return torch.bmm(weights, values.reshape(rows * heads, -1, size)).view(rows, heads, length, size)
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | Within | None, dropout: float) -> Tensor:
     """Context vectors.
 
     Args:
         queries: (N, H, T, E).
         keys, values: (N, H, S, E).
-        bias: added to the scores, broadcastable to (N, H, T, S).
+        bias: added to the scores, broadcastable to (N, H, T, S); or what each position of a packed row may see.
         dropout: probability of dropping an attention weight; 0 outside training.
 
     Returns:
         (N, H, T, E).
     """
+    if isinstance(bias, Within):
+        return attend_within(queries, keys, values, bias, dropout)
     if queries.device.type == "cpu" and torch.is_grad_enabled():
         return attend_plain(queries, keys, values, bias, dropout)
     return functional.scaled_dot_product_attention(queries, keys, values, bias, dropout)
@@ -89,11 +92,13 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.inputs.bias)
         nn.init.zeros_(self.output.bias)
 
-    def forward(self, vectors: Tensor, bias: Tensor | None, cache: Cache | None = None) -> tuple[Tensor, Cache | None]:
+    def forward(
+        self, vectors: Tensor, bias: Tensor | Within | None, cache: Cache | None = None
+    ) -> tuple[Tensor, Cache | None]:
         """Vectors (N, T, D) look at themselves and at what the cache holds.
 
         Args:
-            bias: from :func:`score_bias`, over the cached and the new positions.
+            bias: from :func:`score_bias`, over the cached and the new positions; or the sentences of a packed row.
             cache: of (N, slots, 2, H, E) keys and values, or None.
 
         Returns:
@@ -105,7 +110,7 @@ class SelfAttention(nn.Module):
         pairs = pairs.view(rows, length, 2, self.heads, -1)
         if cache is not None:
             cache = cache.append(pairs)
-            if isinstance(cache, PreallocatedCache) and bias is not None and _is_step(vectors):
+            if isinstance(cache, PreallocatedCache) and isinstance(bias, Tensor) and _is_step(vectors):
                 return self.output(attend_past(queries[:, 0], cache, bias[:, 0, 0])[:, None]), cache
             pairs = cache.filled
         keys, values = pairs.transpose(1, 3).unbind(2)  # (N, H, S, E) each
@@ -152,9 +157,9 @@ class SourceAttention(nn.Module):
         queries = self.query(vectors).view(sources, rows // sources * length, self.heads, -1)
         return queries.transpose(1, 2)
 
-    def forward(self, vectors: Tensor, source: SourceKeys, bias: Tensor) -> Tensor:
-        """Vectors (sources * width, T, D), bias (sources, 1, 1, S), to (sources * width, T, D)."""
-        if _is_step(vectors):
+    def forward(self, vectors: Tensor, source: SourceKeys, bias: Tensor | Within) -> Tensor:
+        """Vectors (sources * width, T, D), bias (sources, 1, 1, S) or sentences, to (sources * width, T, D)."""
+        if isinstance(bias, Tensor) and _is_step(vectors):
             queries = self.query(vectors)[:, 0].unflatten(-1, (self.heads, -1))
             return self.output(attend_source(queries, source.keys, source.values, bias[:, 0, 0])[:, None])
         queries = self.queries(vectors, source.keys.shape[0])

@@ -17,11 +17,10 @@ from henkan.nn import pointwise
 from henkan.nn.cell import CellState
 from henkan.nn.feedforward import FeedForward
 from henkan.nn.gru import GRUCell, ResetAfterGRUCell
-from henkan.nn.heads import Alignment, LinearStepScores, LinearTokenScores, TokenHead
+from henkan.nn.heads import Alignment, LinearTokenScores, TokenHead
 from henkan.nn.lstm import LSTMCell
 from henkan.nn.product import PackedProduct
 from henkan.nn.rnn import RNNCell
-from henkan.nn.top import top_again
 from henkan.tensors import StepScores
 
 
@@ -58,25 +57,25 @@ class PackedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
         super().__init__()
-        self._product = PackedProduct(linear.weight, linear.bias, dtype)
+        self.product = PackedProduct(linear.weight, linear.bias, dtype)
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(..., K) to (..., M)."""
-        return self._product(vectors)
+        return self.product(vectors)
 
 
 class PackedFeedForward(nn.Module):
-    """:class:`FeedForward`; what is inside stays of the products' type."""
+    """:class:`FeedForward`."""
 
     def __init__(self, network: FeedForward, dtype: torch.dtype) -> None:
         super().__init__()
-        self._inner = PackedProduct(network.inner.weight, network.inner.bias, dtype)
-        self._outer = PackedProduct(network.outer.weight, network.outer.bias, dtype)
-        self._activation = network.activation
+        self.inner = PackedProduct(network.inner.weight, network.inner.bias, dtype)
+        self.outer = PackedProduct(network.outer.weight, network.outer.bias, dtype)
+        self.activation = network.activation
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(..., D) to (..., D)."""
-        return self._outer(self._activation(self._inner.rounded(vectors))).to(vectors.dtype)
+        return self.outer(self.activation(self.inner(vectors)))
 
 
 class PackedTokenHead(nn.Module):
@@ -93,14 +92,12 @@ class PackedTokenHead(nn.Module):
 
     def step(self, hidden: Tensor, alignment: Alignment) -> StepScores:
         """Hidden (N, D) of one step."""
-        if self._product.dtype == hidden.dtype:
-            return LinearStepScores(self._product(hidden), alignment.weights)
-        return RoundedStepScores(self._product, hidden, self.weight.detach(), self.bias, alignment.weights)
+        return PackedStepScores(self._product, hidden, self.weight.detach(), self.bias, alignment.weights)
 
 
 @dataclass(frozen=True)
-class RoundedStepScores:
-    """The scores of one step whose best are found by a product of a narrow type, and then made again exactly."""
+class PackedStepScores:
+    """The scores of one step, made when they are asked for."""
 
     product: PackedProduct
     hidden: Tensor  # (N, D)
@@ -114,7 +111,7 @@ class RoundedStepScores:
 
     def top(self, k: int) -> tuple[Tensor, Tensor]:
         """Log-probabilities (float32) and ids of the best k tokens, both (N, k)."""
-        return top_again(self.product.rounded(self.hidden), k, self.hidden, self.weight, self.bias)
+        return self.product.best(self.hidden, k)
 
     def log_probs(self) -> Tensor:
         """(N, V) in float32; nothing is rounded, for whoever asks for all of them will add them up with others."""

@@ -16,15 +16,16 @@ class Residual(nn.Module):
     Post-norm (Vaswani et al. 2017) has its norm after the sum, pre-norm before the sublayer.
     """
 
-    def __init__(self, width: int, norm: Norm, dropout: float) -> None:
+    def __init__(self, width: int, norm: Norm, dropout: float, make: Callable[[int], nn.Module] = nn.LayerNorm) -> None:
+        """``make``: a new norm of this width."""
         super().__init__()
-        self.before = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.after = nn.LayerNorm(width) if norm == "post" else nn.Identity()
+        self.before = make(width) if norm == "pre" else nn.Identity()
+        self.after = make(width) if norm == "post" else nn.Identity()
         self.dropout = Dropout(dropout)
 
     def join(self, vectors: Tensor, found: Tensor) -> Tensor:
         """What the sublayer found, (..., D), joined to its input; for sublayers that return more than vectors."""
-        return self.after(vectors + self.dropout(found))
+        return self.after(self.dropout.added(vectors, found))
 
     def forward(self, vectors: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         """Vectors (..., D), and a function of (..., D)."""

@@ -3,8 +3,8 @@
 Each objective reads one head of the output and the labels of that name. :class:`Together` adds several.
 
     head        output         labels
-    "class"     (N, C)         (N,) int64       which class; of multiple choice, which choice
-    "value"     (N, 1)         (N,) float       a number
+    "class"     (N, C)         (N,) int64       which class; "next": whether a sentence follows; "choice": which choice
+    "values"    (N, 1)         (N,) float       a number
     "span"      (N, S, 2)      (N, 2) int64     first and last position
     "labels"    (N, S, C)      (N, S) int64     a class for each token
 """

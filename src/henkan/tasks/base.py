@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from henkan.data.example import Example
+from henkan.data.packing import PackedShape
 from henkan.data.plan import Shards
 from henkan.objectives.base import Objective
 from henkan.tensors import Batch
@@ -35,4 +36,13 @@ class Task(Protocol):
 
     def evaluate(self, model: Any, split: str) -> dict[str, float]:
         """Quick scores of what the model produces, by name; the loop computes the loss itself."""
+        ...
+
+
+@runtime_checkable
+class PackingTask(Task, Protocol):
+    """A task whose batches may be packed; see :mod:`henkan.data.packing`."""
+
+    def pack(self, examples: list[Example], shape: PackedShape) -> Batch:
+        """Examples to one packed batch: pure; asked only for a model that can read it."""
         ...

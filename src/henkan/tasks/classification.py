@@ -67,13 +67,13 @@ class Labels:
         self.classes = tuple(classes)
 
     @property
-    def head(self) -> Literal["class", "value"]:
+    def head(self) -> Literal["class", "values"]:
         """Which head of the model says it."""
-        return "class" if self.classes else "value"
+        return "class" if self.classes else "values"
 
     def objective(self) -> Objective:
         """What is to be made small."""
-        return ClassCrossEntropy("class") if self.classes else SquaredError("value")
+        return ClassCrossEntropy("class") if self.classes else SquaredError("values")
 
     def encode(self, label: str) -> int | float:
         """As the objective wants it."""

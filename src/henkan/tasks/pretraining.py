@@ -139,14 +139,14 @@ class MaskedPairs:
         return Lengths(np.asarray(sizes) + 3, np.zeros(len(self.pairs), dtype=np.int64))
 
     def example(self, index: int, rng: np.random.Generator) -> Sequenced:
-        """One pair; class 1 where the second follows."""
+        """One pair; "next" is 0 where the second follows and 1 where it is from elsewhere, as in BERT."""
         first, second = (
             self.documents.tokens[side.starts[index] : side.ends[index]].astype(np.int64)
             for side in (self.pairs.first, self.pairs.second)
         )
         ids, segments = paired(first, second, self.marks)
         noisy, labels = self.masking.apply(ids, index, rng)
-        return Sequenced(index, noisy, segments, {"tokens": labels, "class": int(self.pairs.follows[index])})
+        return Sequenced(index, noisy, segments, {"tokens": labels, "next": int(not self.pairs.follows[index])})
 
     def collate(self, examples: Sequence[Sequenced]) -> Batch:
         """Several."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from henkan.data.collate import collate_pairs
+from henkan.data.collate import collate_packed, collate_pairs
 from henkan.data.example import Example
+from henkan.data.packing import PackedShape
 from henkan.data.plan import Shards
 from henkan.decode.beam import BeamOptions
 from henkan.metrics import MEASURES
@@ -54,6 +55,10 @@ class Translation:
     def collate(self, examples: list[Example]) -> Batch:
         """Padded source, shifted target, labels."""
         return collate_pairs(examples, self.reverse_source)
+
+    def pack(self, examples: list[Example], shape: PackedShape) -> Batch:
+        """The same, packed."""
+        return collate_packed(examples, shape, self.reverse_source)
 
     def evaluate(self, model: EncoderDecoder, split: str) -> dict[str, float]:
         """Scores of greedy outputs for the validation sources, by the names that ``validate_by`` knows."""

@@ -5,20 +5,26 @@ Sentences are encoded, sorted by length, searched in batches of limited size, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TypeVar
 
 import torch
 
 from henkan.decode.beam import BeamOptions, beam_search
+from henkan.decode.captured import CapturedBeamSearch
 from henkan.decode.greedy import greedy_search
 from henkan.decode.hypothesis import Hypothesis
 from henkan.decode.stepper import ModelStepper, Stepper
 from henkan.models.encoder_decoder import EncoderDecoder
+from henkan.tasks.workers import ALONE, Workers
 from henkan.tensors import Tokens
 from henkan.text.normalise import normalise
 from henkan.text.tokenizer import END, PAD, START, Tokenizer
 from henkan.tree import map_leaves
+
+K = TypeVar("K")
 
 BATCH_TOKENS = 8192
 """Padded source tokens, times beams, that are searched at one time."""
@@ -77,23 +83,59 @@ class Translator:
         return cls(ModelStepper(model, tokenizers[1].size), *tokenizers, reverse_source, decoding, device)
 
     def predict(
-        self, texts: Sequence[str], *, options: BeamOptions | None = None, align: bool = False, scored: bool = True
+        self,
+        texts: Sequence[str],
+        *,
+        options: BeamOptions | None = None,
+        align: bool = False,
+        scored: bool = True,
+        workers: Workers = ALONE,
     ) -> list[list[Prediction]]:
         """The ``n_best`` predictions for each text, best first, in the order of the texts.
 
         An empty text (only spaces) gives an empty prediction of score 0. Greedy search without scores (NaN) is faster.
         """
         options = options or self.decoding
-        sources = self.source_tokenizer.encode([normalise(text) for text in texts])
+        sources = self.encode(texts)
         found: list[list[Prediction]] = [[] for _ in texts]
-        for group in batches([len(source) for source in sources], options.beam):
-            rows = [sources[place] for place in group]
-            for place, row, hypotheses in zip(group, rows, self._search(rows, options, align, scored), strict=True):
-                found[place] = self._worded(row, hypotheses)
-        for place, source in enumerate(sources):
-            if not source:
-                found[place] = [Prediction("", 0.0, 0.0, [], [], [] if align else None)]
+        pieces = ((group, [sources[place] for place in group]) for group in batches(map(len, sources), options.beam))
+        for group, answers in self.answer(pieces, options, align=align, scored=scored, workers=workers):
+            for place, predictions in zip(group, answers, strict=True):
+                found[place] = predictions
         return found
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text as the search takes them."""
+        return self.source_tokenizer.encode([normalise(text) for text in texts])
+
+    def answer(
+        self,
+        pieces: Iterable[tuple[K, list[list[int]]] | None],
+        options: BeamOptions,
+        *,
+        align: bool = False,
+        scored: bool = True,
+        workers: Workers = ALONE,
+    ) -> Iterator[tuple[K, list[list[Prediction]]]]:
+        """The predictions for sources that are searched together, with the key that they came with.
+
+        The outputs do not depend on who does the work, only on what is in one piece.
+        """
+        if self.device.type != "cpu":
+            workers = ALONE  # another device serves one process
+        return workers.results(partial(self._answer, options=options, align=align, scored=scored), pieces)
+
+    def _answer(
+        self, sources: list[list[int]], options: BeamOptions, align: bool, scored: bool
+    ) -> list[list[Prediction]]:
+        """What :meth:`predict` says of each source; those without tokens are not searched."""
+        rows = [source for source in sources if source]
+        found = iter(self._worded(rows, self._search(rows, options, align, scored)) if rows else [])
+        return [next(found) if source else [_nothing(align)] for source in sources]
+
+    @cached_property
+    def _captured(self) -> CapturedBeamSearch:
+        return CapturedBeamSearch(self.stepper)
 
     def _search(
         self, sources: list[list[int]], options: BeamOptions, align: bool, scored: bool
@@ -102,6 +144,8 @@ class Translator:
             tokens = pad_sources(sources, self.reverse_source)
             limits = options.limits(tokens.mask.sum(1))
             tokens = map_leaves(lambda tensor: tensor.to(self.device), tokens)
+            if self.device.type == "cuda" and not (align or options.coverage):
+                return self._captured.search(tokens, limits, options)
             state = self.stepper.start(tokens, len(sources), int(limits.max()) + 1)
             start = torch.full((len(sources), 1), START, device=self.device)
             prefix = Tokens(start, torch.ones_like(start, dtype=torch.bool))
@@ -111,32 +155,35 @@ class Translator:
                 return [[best] for best in greedy]
             return beam_search(self.stepper, state, prefix, limits, options, source_mask=tokens.mask, align=align)
 
-    def _worded(self, source: list[int], hypotheses: list[Hypothesis]) -> list[Prediction]:
-        texts = self.target_tokenizer.decode([hypothesis.tokens for hypothesis in hypotheses])
-        read = source[::-1] if self.reverse_source else source
+    def _worded(self, sources: list[list[int]], found: list[list[Hypothesis]]) -> list[list[Prediction]]:
+        texts = iter(self.target_tokenizer.decode([each.tokens for hypotheses in found for each in hypotheses]))
         return [
-            Prediction(
-                text,
-                hypothesis.score,
-                hypothesis.log_prob,
-                self.target_tokenizer.pieces(hypothesis.tokens),
-                [*self.source_tokenizer.pieces(read), "</s>"],
-                hypothesis.alignment,
-                hypothesis.finished,
-            )
-            for text, hypothesis in zip(texts, hypotheses, strict=True)
+            [self._prediction(source, hypothesis, next(texts)) for hypothesis in hypotheses]
+            for source, hypotheses in zip(sources, found, strict=True)
         ]
 
+    def _prediction(self, source: list[int], hypothesis: Hypothesis, text: str) -> Prediction:
+        return Prediction(
+            text,
+            hypothesis.score,
+            hypothesis.log_prob,
+            self.target_tokenizer.pieces(hypothesis.tokens),
+            [*self.source_tokenizer.pieces(source[::-1] if self.reverse_source else source), "</s>"],
+            hypothesis.alignment,
+            hypothesis.finished,
+        )
 
-def batches(lengths: Sequence[int], beam: int) -> Iterator[list[int]]:
-    """Places of the texts that are searched together: of similar length, longest first, so that memory peaks early.
 
-    Texts of length 0 are left out.
-    """
-    order = sorted((place for place, length in enumerate(lengths) if length), key=lambda place: -lengths[place])
+def _nothing(align: bool) -> Prediction:
+    return Prediction("", 0.0, 0.0, [], [], [] if align else None)
+
+
+def batches(lengths: Iterable[int], beam: int) -> Iterator[list[int]]:
+    """Places of the texts that are searched together: of similar length, longest first, so that memory peaks early."""
+    tokens = list(lengths)
     group: list[int] = []
-    for place in order:
-        longest = lengths[group[0]] if group else lengths[place]
+    for place in sorted(range(len(tokens)), key=lambda place: -tokens[place]):
+        longest = tokens[group[0]] if group else tokens[place]
         rows = (len(group) + 1) * beam
         if group and (rows > BATCH_ROWS or rows * longest > BATCH_TOKENS):
             yield group

@@ -50,7 +50,8 @@ def train(
     with StopSignals() as signals:
         session = Session(task, model, options, folder, started, reserve, resume, console)
         updater, state = session.updater, session.state
-        upcoming = prefetch(fetch(task, session.plan, options, state.epoch, state.window, state.number, updater.device))
+        place = (state.epoch, state.window, state.number)
+        upcoming = prefetch(fetch(task, session.plan, options, *place, updater.device, session.packing))
         with session.recording(), closing(upcoming):
             verdict = session.begin()
             while not verdict.finished and not session.out_of_patience():

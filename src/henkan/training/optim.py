@@ -3,8 +3,9 @@
 The module computes in its own parameters, bfloat16 or float32. Behind them lie three flat float32 buffers: masters,
 gradient, and the optimiser's state. After each backward pass `collect` adds the parameters' gradients to the flat
 gradient and frees them; the sum over ranks, the norm and the optimiser then each take one call whatever the number of
-parameters; `publish` rounds the masters into the module. Outside this file everything goes by parameter name, so a
-checkpoint does not depend on how the buffers are laid out.
+parameters; `publish` rounds the masters into the module. Of several ranks each may move only a part of the masters:
+reduction.py. Outside these files everything goes by parameter name, so a checkpoint does not depend on how the buffers
+are laid out or divided.
 """
 
 from __future__ import annotations
@@ -20,10 +21,8 @@ from torch import Tensor, nn
 
 from henkan.config import Config
 from henkan.errors import FolderError
-from henkan.training import distributed
-
-ALIGNMENT = 16
-"""Every parameter starts at a multiple of so many float32 numbers (64 bytes); the gaps stay zero."""
+from henkan.training import reduction
+from henkan.training.reduction import ALIGNMENT
 
 NonNegative = Annotated[float, Field(ge=0.0)]
 Rate = Annotated[float, Field(gt=0.0)]
@@ -111,10 +110,14 @@ class MasterWeights:
     """The float32 masters of a module's parameters, and the float32 sum of their gradients.
 
     The module's parameters become the compute copy, of dtype ``precision``; buffers keep their dtype. A tied parameter
-    appears once, under its first name. Group 0 is decayed, group 1 is not.
+    appears once, under its first name. Group 0 is decayed, group 1 is not. Every parameter starts at a multiple of
+    :data:`ALIGNMENT`; the gaps stay zero.
+
+    Args:
+        sharded: see :class:`henkan.training.reduction.Sharded`.
     """
 
-    def __init__(self, module: nn.Module, precision: torch.dtype) -> None:
+    def __init__(self, module: nn.Module, precision: torch.dtype, sharded: bool = False) -> None:
         decayed = decayed_parameters(module)
         named = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
         chosen = [
@@ -125,8 +128,8 @@ class MasterWeights:
         self.groups = [first, FlatGroup(chosen[1], first.stretch.stop)]
         self.parameters: list[Tensor] = [*chosen[0].values(), *chosen[1].values()]
         device = self.parameters[0].device
-        self.flat = torch.zeros(self.groups[1].stretch.stop, device=device)
-        self.gradient = torch.zeros_like(self.flat)
+        self.reduction = reduction.choose(self.groups[1].stretch.stop, device, sharded)
+        self.flat, self.gradient = self.reduction.masters, self.reduction.gradient
         self._gradients = list(self.views(self.gradient).values())
         self._masters = list(self.views(self.flat).values())
         self._empty = True
@@ -164,15 +167,15 @@ class MasterWeights:
     def reduce(self, clip: float | None) -> Tensor:
         """Sum the gradient over ranks, scale it so that its global norm is at most ``clip``, return the norm before.
 
-        The next :meth:`collect` starts a new sum.
+        Afterwards the part that this rank owns is the sum. The next :meth:`collect` starts a new sum.
         """
         if self._empty:
             self.gradient.zero_()
         self._empty = True
-        distributed.all_reduce_(self.gradient)
-        norm = torch.linalg.vector_norm(self.gradient)
+        self.reduction.sum_gradients()
+        norm = self.reduction.norm()
         if clip is not None and (norm.device.type != "cpu" or norm > clip):  # on a GPU to ask is to wait
-            self.gradient.mul_((clip / (norm + 1e-6)).clamp_(max=1.0))
+            self.gradient[self.reduction.owned].mul_((clip / (norm + 1e-6)).clamp_(max=1.0))
         return norm
 
     @torch.no_grad()
@@ -223,20 +226,24 @@ def fill(views: Mapping[str, Tensor], tensors: Mapping[str, Tensor], place: str)
 
 
 class FlatOptimiser:
-    """One of torch's optimisers over the flat masters, with its state by parameter name."""
+    """One of torch's optimisers over the flat masters that this rank owns, with its state by parameter name."""
 
     def __init__(self, config: AdamWConfig | SGDConfig | AdadeltaConfig, weights: MasterWeights) -> None:
         self._peak = config.learning_rate
-        self._members: list[tuple[FlatGroup, nn.Parameter]] = []
+        self._weights = weights
+        owned = weights.reduction.owned
+        self._members: list[tuple[slice, nn.Parameter]] = []
+        groups = []
         for group in weights.groups:
             if group.places:
-                member = nn.Parameter(weights.flat[group.stretch])
-                member.grad = weights.gradient[group.stretch]
-                self._members.append((group, member))
-        decays = [{} if group is weights.groups[0] else {"weight_decay": 0.0} for group, _ in self._members]
-        self._torch = config.build(
-            [{"params": [member], **decay} for (_, member), decay in zip(self._members, decays, strict=True)]
-        )
+                start = max(owned.start, group.stretch.start)
+                own = slice(start, max(start, min(owned.stop, group.stretch.stop)))  # a rank may own nothing of it
+                member = nn.Parameter(weights.flat[own])
+                member.grad = weights.gradient[own]
+                self._members.append((own, member))
+                decay = {} if group is weights.groups[0] else {"weight_decay": 0.0}
+                groups.append({"params": [member], **decay})
+        self._torch = config.build(groups)
 
     def step(self, factor: float, skip: Tensor) -> float:
         """Move the masters at ``factor`` times the highest learning rate, which is returned.
@@ -253,29 +260,39 @@ class FlatOptimiser:
         return rate
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state as named views: ``exp_avg.model.encoder…`` for each parameter, and scalars such as ``step``."""
+        """The state of all ranks: ``exp_avg.model.encoder…`` for each parameter, and scalars such as ``step``.
+
+        On the processor; all ranks must call this together.
+        """
         found: dict[str, Tensor] = {}
-        for group, member in self._members:
-            for key, value in self._torch.state[member].items():
-                if value is None:  # momentum that is not used
-                    continue
-                views = group.views(value).items() if value.shape == member.shape else [("", value)]
-                found.update({f"{key}.{name}" if name else key: view for name, view in views})
+        reduction = self._weights.reduction
+        states = [self._torch.state[member] for _, member in self._members]
+        for key, example in states[0].items():
+            if example is None:  # momentum that is not used
+                continue
+            if example.shape != self._members[0][1].shape:
+                found[key] = example
+                continue
+            shard = torch.zeros_like(self._weights.flat[reduction.owned])
+            for (own, _), state in zip(self._members, states, strict=True):
+                shard[own.start - reduction.owned.start : own.stop - reduction.owned.start] = state[key]
+            named = self._weights.views(reduction.whole(shard))
+            found.update({f"{key}.{name}": view for name, view in named.items()})
         return found
 
     def load(self, tensors: Mapping[str, Tensor], place: str) -> None:
-        """Take the state from tensors by name; FolderError if they do not fit."""
-        keys = {name.partition(".")[0] for name in tensors}
-        for group, member in self._members if keys else ():
-            state = self._torch.state[member]
-            for key in keys:
-                if key in tensors:
-                    state[key] = tensors[key].to(member.device, copy=True)
-                    continue
-                state[key] = torch.zeros_like(member.detach())
-                own = {name: f"{key}.{name}" for name in group.places}
-                views = group.views(state[key])
-                fill(views, {name: tensors[full] for name, full in own.items() if full in tensors}, f"{place}: {key}")
+        """Take what this rank owns of the state from tensors by name; FolderError if they do not fit."""
+        for key in {name.partition(".")[0] for name in tensors}:
+            if key in tensors:
+                for _, member in self._members:
+                    self._torch.state[member][key] = tensors[key].to(member.device, copy=True)
+                continue
+            whole = torch.zeros(len(self._weights.flat))
+            views = self._weights.views(whole)
+            own_names = {name: f"{key}.{name}" for name in views}
+            fill(views, {name: tensors[full] for name, full in own_names.items() if full in tensors}, f"{place}: {key}")
+            for own, member in self._members:
+                self._torch.state[member][key] = whole[own].to(member.device, copy=True)
 
 
 class MovingAverage:

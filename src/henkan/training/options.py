@@ -27,6 +27,8 @@ class TrainingConfig(Config):
     schedule: Schedule = TrapezoidSchedule()
     clip: Annotated[float, Field(gt=0.0)] | None = 1.0  # highest global norm of the gradient
     precision: Literal["auto", "bf16", "fp32"] = "auto"  # of forward and backward; masters are always float32
+    packed: bool | Literal["auto"] = "auto"  # sentences end to end in rows of one size; auto: on a GPU, if possible
+    compile: bool | Literal["auto"] = "auto"  # packed batches through compiled kernels; auto: on a GPU
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     scheduled_sampling: ScheduledSamplingConfig | None = None  # the decoder reads words of its own now and then
 
@@ -37,6 +39,10 @@ class TrainingConfig(Config):
     average: Annotated[int, Field(ge=0, le=100)] = 0  # last checkpoints averaged at the end, kept if better
     checkpoint_every: Count | Literal["auto"] = "auto"  # updates; at validations too, and auto: every ten minutes
     keep: Annotated[int, Field(ge=1, le=1000)] = 2  # last checkpoints kept, beside the best
+
+    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"  # on this machine; auto: see team.py
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"  # of each process
+    sharded: bool = False  # under torchrun each process keeps the optimiser's state of its part only
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -17,7 +17,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from henkan.data.plan import Plan, Shards
-from henkan.errors import ConfigError, FolderError, NonFiniteLoss, Stopped
+from henkan.errors import ConfigError, FolderError, NonFiniteLoss, ProcessLost, Stopped
 from henkan.objectives.base import Learner
 from henkan.progress import describe
 from henkan.training import distributed, update, validation
@@ -27,6 +27,7 @@ from henkan.training.log import Log, RunLog, SilentLog
 from henkan.training.meter import Meter
 from henkan.training.optim import fill
 from henkan.training.options import TrainingConfig
+from henkan.training.packing import choose_packing, learning
 from henkan.training.precision import DTYPES, choose_precision
 from henkan.training.state import Best, TrainingState
 from henkan.training.update import Outcome, Updater
@@ -92,10 +93,13 @@ class Session:
         self.precision = self._choose_precision(device)
         self._learner = Learner(model, task.objective, options.feeding()).to(device).train()
         place = partial(task.place, update.SPLIT)
-        self.updater = Updater(self._learner, options, DTYPES[self.precision], device, place)
-
         lengths = task.lengths(update.SPLIT)
-        self.plan = Plan(lengths, options.seed, options.batch_tokens)
+        self.packing = choose_packing(task, model, options, device, DTYPES[self.precision], lengths)
+        compiled = learning(self._learner, options, device, self.packing)
+        self.updater = Updater(self._learner, options, DTYPES[self.precision], device, place, compiled)
+
+        cut = None if self.packing is None else self.packing.cut
+        self.plan = Plan(lengths, options.seed, options.batch_tokens, cut=cut)
         valid = Plan(task.lengths(validation.SPLIT), options.seed, options.batch_tokens)
         self._validator = Validator(task, valid, options.seed, device)
         self._plan_facts = {
@@ -103,6 +107,7 @@ class Session:
             "batch_tokens": options.batch_tokens,
             "examples": fingerprint(lengths),
             "windows": self.plan.windows,
+            "rows": "padded" if self.packing is None else str(self.packing),
         }
 
         self.state = TrainingState()
@@ -125,11 +130,11 @@ class Session:
         with self.log:
             try:
                 yield
-            except NonFiniteLoss as error:
-                self._end("non-finite loss")
+            except (NonFiniteLoss, ProcessLost) as error:
+                self._end("non-finite loss" if isinstance(error, NonFiniteLoss) else "process lost")
                 kept = self._checkpoints.path(self._saved) if self._saved >= 0 else None
                 where = f"the last good checkpoint is {kept}" if kept else "there is no checkpoint yet"
-                raise NonFiniteLoss(f"{error}; {where}") from error
+                raise type(error)(f"{error}; {where}") from error
 
     def begin(self) -> Verdict:
         """Say what begins, and decide whether there is anything left to do."""
@@ -200,8 +205,9 @@ class Session:
         """Write a checkpoint of this update, then remove those that are no longer wanted."""
         self.updater.check()
         state, updater, began = self.state, self.updater, time.monotonic()
+        optimiser = updater.optimiser.tensors()  # of all ranks
         if distributed.rank() == 0:
-            files = {"masters": updater.weights.views(updater.weights.flat), "optimiser": updater.optimiser.tensors()}
+            files = {"masters": updater.weights.views(updater.weights.flat), "optimiser": optimiser}
             if updater.ema is not None:
                 files["ema"] = updater.weights.views(updater.ema.flat)
             if buffers := persistent_buffers(self._learner):

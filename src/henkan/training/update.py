@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from henkan.data.example import Example
+from henkan.data.packing import Packing
 from henkan.data.plan import Plan, share
 from henkan.errors import NonFiniteLoss
 from henkan.objectives.base import Learner, Objective
@@ -22,6 +24,7 @@ from henkan.tensors import Batch
 from henkan.training import distributed
 from henkan.training.optim import FiniteWatch, FlatOptimiser, MasterWeights, MovingAverage
 from henkan.training.options import TrainingConfig
+from henkan.training.packing import collation
 from henkan.training.schedule import Moment
 from henkan.tree import map_leaves
 
@@ -58,27 +61,46 @@ class Outcome:
 
 
 def fetch(
-    task: Task, plan: Plan, options: TrainingConfig, epoch: int, window: int, number: int, device: torch.device
+    task: Task,
+    plan: Plan,
+    options: TrainingConfig,
+    epoch: int,
+    window: int,
+    number: int,
+    device: torch.device,
+    packing: Packing | None = None,
 ) -> Iterator[Work]:
     """The updates from one place in the plan onwards, without end; runs in the loader's thread."""
+    collate = collation(task, packing)
     while True:
         size = plan.updates(epoch, window)
         assert size > 0, "a corpus without examples is refused before training"
         for place in range(number, size):
             update = plan.update(epoch, window, place)
-            mine = share(update, distributed.world(), options.accumulation)[distributed.rank()]
-            batches = [_batch(task, part, options.seed, epoch, device) for part in mine]
+            if packing is None:
+                shares = share(update, distributed.world(), options.accumulation)
+            else:
+                shares = packing.share(update, distributed.world())
+            mine = shares[distributed.rank()]
+            batches = [_batch(task, part, options.seed, epoch, device, collate) for part in mine]
             yield Work(epoch, plan.windows, size, update.places, int(update.lengths.target.sum()), batches)
         window, number = window + 1, 0
         if window == plan.windows:
             epoch, window = epoch + 1, 0
 
 
-def _batch(task: Task, indices: np.ndarray, seed: int, epoch: int, device: torch.device) -> Batch | None:
+def _batch(
+    task: Task,
+    indices: np.ndarray,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+    collate: Callable[[list[Example]], Batch],
+) -> Batch | None:
     if not len(indices):
         return None
     examples = [task.example(SPLIT, int(index), np.random.default_rng([seed, epoch, int(index)])) for index in indices]
-    batch = task.collate(examples)
+    batch = collate(examples)
     # Pinned memory goes to the GPU without the host waiting.
     return map_leaves(lambda tensor: tensor.pin_memory(), batch) if device.type == "cuda" else batch
 
@@ -102,10 +124,13 @@ class Updater:
         precision: torch.dtype,
         device: torch.device,
         place: Callable[[int], str],
+        learning: Learner | None = None,
     ) -> None:
+        """``learning``: what computes the loss, with the parameters of the learner; None: the learner itself."""
         self.learner = learner
+        self._learning = learning or learner
         self.device = device
-        self.weights = MasterWeights(learner, precision)
+        self.weights = MasterWeights(learner, precision, options.sharded)
         self.optimiser = FlatOptimiser(options.optimiser, self.weights)
         self.ema = None if options.ema is None else MovingAverage(options.ema, self.weights)
         self._options = options
@@ -126,7 +151,7 @@ class Updater:
         for number, batch in enumerate(work.batches):
             if batch is not None:
                 with seeded(self._options.seed, moment.update, number, self.device):
-                    loss, found = self.learner(batch.to(self.device), scaled, moment.update)
+                    loss, found = self._learning(batch.to(self.device), scaled, moment.update)
                     loss.backward()
                 self.weights.collect()
                 sums += torch.stack([found[name].float() for name in weights])
@@ -138,6 +163,7 @@ class Updater:
         if self.device.type == "cpu":
             self.check()
         rate = self.optimiser.step(self._options.schedule.factor(moment), skip)
+        self.weights.reduction.share_masters()
         self.weights.publish()
         if self.ema is not None:
             self.ema.update(self.weights.flat, moment.update)

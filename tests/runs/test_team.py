@@ -1,0 +1,156 @@
+"""Processes that a run starts for itself: they train what one trains, and none outlives the first."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from henkan.folder import load_weights
+from toys import TINY_TRANSFORMER
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="several processes need Linux"),
+]
+
+# As in test_processes.py: neither dropout nor Adam.
+PLAIN = [
+    "model.encoder.dropout=0",
+    "model.decoder.dropout=0",
+    "training.optimiser={kind: sgd, learning_rate: 0.5}",
+]
+WITHOUT_END = ["training.steps=1000000", "training.validate_every=1000000", "training.checkpoint_every=1000000"]
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """``henkan train`` in a group of its own, as a terminal has it."""
+    started = []
+
+    def begin(output: Path, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "henkan", "train", "--output", str(output), *arguments]
+        started.append(
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            )
+        )
+        return started[-1]
+
+    yield begin
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> str:
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == code, out
+    assert "Traceback" not in out
+    return out
+
+
+def partners(process: subprocess.Popen[str]) -> list[int]:
+    """The further processes, while they run."""
+    return [int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def alive(number: int) -> bool:
+    """Is there a process of this number that has not ended?"""
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def gone(number: int) -> bool:
+    """Has it ended, or does it within some seconds?"""
+    deadline = time.monotonic() + 10
+    while alive(number) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(number)
+
+
+def until_it_trains(process: subprocess.Popen[str], run: Path) -> int:
+    """The number of the one further process, once there are updates."""
+    events, deadline = run / "events.jsonl", time.monotonic() + 90
+    while process.poll() is None and time.monotonic() < deadline:
+        if events.exists() and '"event": "update"' in events.read_text(encoding="utf-8"):
+            break
+        time.sleep(0.02)
+    (partner,) = partners(process)
+    return partner
+
+
+def test_two_train_what_one_trains_and_one_goes_on(pairs_file: Path, tmp_path: Path, start):
+    arguments = ["--pairs", str(pairs_file), *TINY_TRANSFORMER, *PLAIN, "training.validate_every=6", "training.ema=0.5"]
+    two = start(tmp_path / "two", *arguments, "--steps", "12", "--processes", "2")
+    finish(two)
+    finish(start(tmp_path / "one", *arguments, "--steps", "12", "--processes", "1"))
+    weights = [load_weights(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two")]
+    for name, weight in weights[0].items():
+        assert torch.allclose(weights[1][name], weight, rtol=1e-4, atol=1e-6), name
+
+    (tmp_path / "two" / "checkpoints" / "step-00000012").rename(tmp_path / "elsewhere")  # as if killed after update 6
+    out = finish(start(tmp_path / "two", "--resume", "--processes", "1"))
+    assert "world was 2, now 1: results are equal to rounding only" in out
+    again = load_weights(tmp_path / "two" / "model" / "model.safetensors")
+    for name, weight in weights[0].items():
+        assert torch.allclose(again[name], weight, rtol=1e-4, atol=1e-6), name
+
+
+def test_two_resume_bit_for_bit(pairs_file: Path, tmp_path: Path, start):
+    arguments = ["--pairs", str(pairs_file), *TINY_TRANSFORMER, "training.validate_every=6", "training.keep=9"]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    finish(start(whole, *arguments, "--steps", "12", "--processes", "2"))
+    before = (whole / "model" / "model.safetensors").read_bytes()
+    whole.rename(run)
+    (run / "checkpoints" / "step-00000012").rename(tmp_path / "elsewhere")
+    finish(start(run, "--resume"))
+    assert (run / "model" / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_all_saves_once_and_leaves_nobody(number: int, code: int, pairs_file: Path, tmp_path: Path, start):
+    run = tmp_path / "run"
+    process = start(run, "--pairs", str(pairs_file), *TINY_TRANSFORMER, *WITHOUT_END, "--processes", "2")
+    partner = until_it_trains(process, run)
+    os.killpg(process.pid, number)  # a terminal's Ctrl-C reaches every process
+    out = finish(process, code)
+    assert out.count("saved") == 1 and "--resume" in out
+    assert list((run / "checkpoints").glob("step-*"))
+    assert gone(partner)
+
+
+def test_a_killed_partner_ends_the_run_with_a_reason(pairs_file: Path, tmp_path: Path, start):
+    run = tmp_path / "run"
+    process = start(run, "--pairs", str(pairs_file), *TINY_TRANSFORMER, *WITHOUT_END, "--processes", "2")
+    os.kill(until_it_trains(process, run), signal.SIGKILL)
+    out = finish(process, 1)
+    assert "process 2 of 2 was killed by signal 9" in out and "memory" in out
+    assert "there is no checkpoint yet" in out
+
+
+def test_a_killed_first_leaves_nobody(pairs_file: Path, tmp_path: Path, start):
+    run = tmp_path / "run"
+    process = start(run, "--pairs", str(pairs_file), *TINY_TRANSFORMER, *WITHOUT_END, "--processes", "2")
+    partner = until_it_trains(process, run)
+    process.kill()
+    assert gone(partner)
+
+
+def test_refused_pairs_are_told_once(tmp_path: Path, start):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("a\tb\n" * 5 + "no tab\n", encoding="utf-8")
+    process = start(tmp_path / "run", "--pairs", str(pairs), *TINY_TRANSFORMER, "--steps", "9", "--processes", "2")
+    out = finish(process, 2)
+    assert out.count("error:") == 1 and "line 6" in out
+    assert not (tmp_path / "run" / "config.yaml").exists()
