@@ -13,22 +13,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
-import torch
-from torch import Tensor
+from torch import nn
 
 from henkan import folder as model_folder
 from henkan.config import dump, validate
-from henkan.data.collate import collate_pairs
-from henkan.data.example import Example
 from henkan.decode.beam import BeamOptions
 from henkan.decode.reversal import ReversedSource
 from henkan.decode.stepper import Ensemble as EnsembleStepper
 from henkan.decode.stepper import Stepper
 from henkan.errors import ConfigError, FolderError, RunError
+from henkan.metrics import Score
 from henkan.models.encoder_decoder import EncoderDecoder
 from henkan.models.inference import Inference, Precision, product_type
-from henkan.models.outline import fill, outline
-from henkan.recipe import RunConfig
+from henkan.models.outline import fill
+from henkan.recipe import Recipe, RunConfig, read_recipe
 from henkan.settings import Layer, read_layer
 from henkan.tasks.preparation import load_tokenizers, save_tokenizers
 from henkan.tasks.translator import Prediction, Translator
@@ -107,17 +105,32 @@ class Model(TextModel):
 
     def log_probs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The log-probability, in nats, of each target given its source, the end included; forced decoding."""
-        sources = self.tokenizers[0].encode([source for source, _ in pairs])
-        targets = self.tokenizers[1].encode([target for _, target in pairs])
-        examples = [
-            Example.of(index, source, target)
-            for index, (source, target) in enumerate(zip(sources, targets, strict=True))
-        ]
-        batch = collate_pairs(examples, self.config.data.reverse_source).to(self.plain_translator().device)
-        with torch.inference_mode():
-            scores = self.network(batch).heads["tokens"]
-            assert not isinstance(scores, Tensor)
-            return scores.loss(batch.labels["tokens"])[1].sum(1).tolist()
+        lines = self.config.lines(self.network, self.tokenizers)
+        return lines.scores([source for source, _ in pairs], [target for _, target in pairs])
+
+
+@dataclass(frozen=True)
+class LineModel:
+    """A trained model of another task than pairs: a label, an answer or a continuation for each line."""
+
+    config: Recipe
+    network: nn.Module
+    tokenizers: tuple[Tokenizer, Tokenizer]
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """What the model says of each line; what a line holds depends on the task, see its recipe."""
+        return self.config.lines(self.network, self.tokenizers).predict(texts)
+
+    def score(self, data: str | Path) -> list[Score]:
+        """How good it is on a test file of the kind that it was trained on.
+
+        Raises:
+            DataError: the file cannot be used.
+        """
+        return self.config.score(self.network, self.tokenizers, Path(data))
+
+
+TrainedModel = Model | LineModel
 
 
 class Ensemble(TextModel):
@@ -178,7 +191,13 @@ def load(folder: str | Path, *others: str | Path, precision: Precision = "auto")
     return _load(Path(folder), precision)
 
 
-def _load(place: Path, precision: Precision) -> Model:
+def load_any(folder: str | Path, *, precision: Precision = "auto") -> TrainedModel:
+    """As :func:`load`, for a model of any task; ``precision`` is for models of pairs.
+
+    Raises:
+        FolderError: missing, damaged, or written by a newer version.
+    """
+    place = Path(folder)
     if not (place / "manifest.json").exists() and (place / "model" / "manifest.json").exists():
         place = place / "model"
     elif not (place / "manifest.json").exists() and (place / "checkpoints").is_dir():
@@ -186,16 +205,33 @@ def _load(place: Path, precision: Precision) -> Model:
         raise FolderError(f"{place}: a run that has no model yet; finish it with: {how}")
     model_folder.check_folder(place)
     try:
-        config = validate(RunConfig, [read_layer(place / "config.yaml")])
+        config = read_recipe([read_layer(place / "config.yaml")])
     except ConfigError as error:
         raise FolderError(f"{place / 'config.yaml'}: not settings that this version knows:\n{error}") from error
     tokenizers = load_tokenizers(place)
-    network = outline(config.model, tokenizers[0].size, tokenizers[1].size)
+    network = config.outline((tokenizers[0].size, tokenizers[1].size))
     fill(network, model_folder.load_weights(place / "model.safetensors"), place)
-    return Model(config, network.eval(), tokenizers, precision)
+    return assemble(config, network.eval(), tokenizers, precision)
 
 
-def save(model: Model, place: Path, examples: Sequence[str], card: str) -> None:
+def assemble(
+    config: Recipe, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer], precision: Precision = "auto"
+) -> TrainedModel:
+    """A trained network as a model of its task."""
+    if isinstance(config, RunConfig):
+        assert isinstance(network, EncoderDecoder)
+        return Model(config, network, tokenizers, precision)
+    return LineModel(config, network, tokenizers)
+
+
+def _load(place: Path, precision: Precision) -> Model:
+    found = load_any(place, precision=precision)
+    if not isinstance(found, Model):
+        raise ConfigError(f"{place}: a model of the task {found.config.task}; this needs one of pairs")
+    return found
+
+
+def save(model: TrainedModel, place: Path, examples: Sequence[str], card: str) -> None:
     """Write the model folder ``place``, with a self-test on a few example inputs and the text of the model card."""
 
     def fill(building: Path) -> None:
@@ -211,17 +247,12 @@ def save(model: Model, place: Path, examples: Sequence[str], card: str) -> None:
     model_folder.write_folder(place, fill)
 
 
-def make_selftest(model: Model, inputs: Sequence[str]) -> dict:
-    """Greedy outputs and their forced scores in float32, to be compared wherever the model is loaded again."""
-    outputs = _greedy(model, inputs)
-    scores = model.log_probs(list(zip(inputs, outputs, strict=True)))
+def make_selftest(model: TrainedModel, inputs: Sequence[str]) -> dict:
+    """Outputs and their scores in float32 by the network itself, to be compared wherever the model is loaded again."""
+    lines = model.config.lines(model.network, model.tokenizers)
+    outputs = lines.predict(inputs)
+    scores = lines.scores(inputs, outputs)
     return {"inputs": list(inputs), "outputs": outputs, "scores": scores, "tolerance": TOLERANCE}
-
-
-def _greedy(model: Model, inputs: Sequence[str]) -> list[str]:
-    """Outputs that depend on the weights alone, and not on what this processor is made for."""
-    found = model.plain_translator().predict(inputs, options=model.options(1))
-    return [predictions[0].text for predictions in found]
 
 
 def verify(folder: str | Path) -> list[str]:
@@ -231,25 +262,27 @@ def verify(folder: str | Path) -> list[str]:
         FolderError: damaged, or without a self-test.
         RunError: the self-test gave other scores.
     """
-    model = load(folder)
+    model = load_any(folder)
     place = Path(folder)
     place = place if (place / "selftest.json").exists() else place / "model"
     test = model_folder.read_json(place / "selftest.json")
     try:
-        pairs = list(zip(test["inputs"], test["outputs"], strict=True))
+        inputs, outputs = list(map(str, test["inputs"])), list(map(str, test["outputs"]))
         expected, tolerance = list(map(float, test["scores"])), float(test["tolerance"])
+        if not len(inputs) == len(outputs) == len(expected):
+            raise ValueError("unequal lengths")
     except (KeyError, TypeError, ValueError) as error:
         raise FolderError(f"{place / 'selftest.json'}: not a self-test; copy the folder again") from error
-    scores = model.log_probs(pairs)
-    for (source, _), score, wanted in zip(pairs, scores, expected, strict=True):
+    lines = model.config.lines(model.network, model.tokenizers)
+    for source, score, wanted in zip(inputs, lines.scores(inputs, outputs), expected, strict=True):
         if not abs(score - wanted) <= tolerance:
             raise RunError(
                 f"{place}: the self-test gave {score:.6f} for {source!r}, expected {wanted:.6f} within {tolerance}; "
                 "this machine or version computes another model: do not trust its output"
             )
-    same = sum(found == wanted for found, (_, wanted) in zip(_greedy(model, test["inputs"]), pairs, strict=True))
+    same = sum(found == wanted for found, wanted in zip(lines.predict(inputs), outputs, strict=True))
     return [
         f"{place}: every file is whole (size and SHA-256)",
-        f"forced scores of {len(pairs)} outputs are within {tolerance} of those recorded at training",
-        f"greedy outputs equal the recorded ones: {same} of {len(pairs)}",
+        f"forced scores of {len(inputs)} outputs are within {tolerance} of those recorded at training",
+        f"greedy outputs equal the recorded ones: {same} of {len(inputs)}",
     ]

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from henkan.data.readers import read_lines, read_stream
 from henkan.errors import ConfigError, DataError
 from henkan.model import TextModel
-from henkan.tasks.translator import Prediction, batches
+from henkan.tasks.translator import Prediction
 from henkan.tasks.workers import ALONE, Workers
 
 WINDOW = 2000
@@ -168,7 +168,7 @@ class Predictor:
             sources = [source for line in parts for source in line]
             window = _Pending(first, lines, [len(line) for line in parts], [None] * len(sources))
             pending.append(window)
-            for group in batches(map(len, sources), self.options.beam):
+            for group in self.translator.batches(sources, self.options.beam):
                 yield (window, group), [sources[place] for place in group]
 
     def _encoded(self, first: int, lines: Sequence[str]) -> list[list[list[int]]]:

@@ -10,6 +10,7 @@ runs/x/model/           the best model             runs/x/outputs.jsonl  what it
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,18 +19,16 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import nn
 
-from henkan.config import dump, origins, validate
+from henkan.config import dump, origins
 from henkan.errors import ConfigError, FolderError
 from henkan.folder import write_texts
-from henkan.model import Model, load, save
+from henkan.model import TrainedModel, assemble, load_any, save
 from henkan.progress import LINE_SECONDS, Bar, Pace
-from henkan.recipe import RunConfig, given_layers, resolved, with_preset
+from henkan.recipe import Material, Recipe, given_layers, kind, read_recipe, resolved
 from henkan.report import write_report
-from henkan.settings import Layer, read_layer
-from henkan.tasks.preparation import Prepared, prepare
-from henkan.tasks.survey import USUAL, survey
-from henkan.tasks.translation import Translation
+from henkan.settings import Layer, merge, read_layer
 from henkan.training import distributed
 from henkan.training.loop import Result
 from henkan.training.loop import train as train_loop
@@ -53,7 +52,7 @@ def train(
     resume: bool = False,
     started: float | None = None,
     console: Console | None = None,
-) -> Model:
+) -> TrainedModel:
     """Train a model and return the best one; its folder is ``output``/model.
 
     Args:
@@ -82,26 +81,26 @@ def train(
             console = console or Console(highlight=False, markup=False, soft_wrap=True)
             _lead(folder, given, resume, started, console)
         distributed.barrier()
-    return load(folder)
+    return load_any(folder)
 
 
 def _lead(folder: Path, given: list[Layer], resume: bool, started: float, console: Console) -> None:
     """All that is done once, whatever the number of processes; what is wrong with settings or pairs is found here."""
     speak: Tell = console.print
     config = resumed_settings(folder, given) if resume else _fresh(folder, given, speak)
-    processes, threads = share_cores(config.training, _parameters(config))
+    processes, threads = share_cores(config.training, config.parameters())
     with team(processes, threads, [str(folder)]) as join:
         with raising("the pairs were not ready; nothing is kept, give the same command again"):
             _prepare(config, folder, resume, console)
         join()
         distributed.broadcast_object({"config": config.model_dump_json(), "resume": resume})
         try:
-            model, prepared, result = _take_part(config, folder, resume, started, console)
+            material, network, result = _take_part(config, folder, resume, started, console)
         except ConfigError:  # such as too short a budget
             if not resume:
                 _undo(folder)
             raise
-        _finish(model, prepared, folder, result, speak)
+        _finish(config, material, network, folder, result, speak)
 
 
 def follow(folder: Path, place: Place) -> None:
@@ -116,31 +115,31 @@ def follow(folder: Path, place: Place) -> None:
 def _follow(folder: Path) -> None:
     """Take part when the first process says that all is ready."""
     said = distributed.broadcast_object(None)
-    _take_part(RunConfig.model_validate_json(said["config"]), folder, said["resume"], None, Console(quiet=True))
+    config = kind(json.loads(said["config"])).model_validate_json(said["config"])
+    _take_part(config, folder, said["resume"], None, Console(quiet=True))
 
 
-def _fresh(folder: Path, given: list[Layer], tell: Tell) -> RunConfig:
+def _fresh(folder: Path, given: list[Layer], tell: Tell) -> Recipe:
     """The settings of a new run; wrong ones are found before any data is read."""
-    draft = validate(RunConfig, with_preset(given, USUAL)[0])
     if folder.exists() and not folder.is_dir():
         raise FolderError(f"{folder}: is a file; --output names the folder of the run")
     if any((folder / name).exists() for name in ("config.yaml", "events.jsonl", "checkpoints", "model")):
         raise FolderError(
             f"{folder}: already holds a run; go on with it by --resume, name another folder, or remove this one"
         )
-    layers, choice = with_preset(given, survey(draft.data.training()))
-    config = validate(RunConfig, layers)
+    layers, choice = kind(merge(given)).settle(given)
+    config = read_recipe(layers)
     tell(choice)
     return config
 
 
-def _prepare(config: RunConfig, folder: Path, resume: bool, console: Console) -> None:
+def _prepare(config: Recipe, folder: Path, resume: bool, console: Console) -> None:
     """Make the data of a run, and then only its config.yaml: a run whose pairs are refused leaves nothing behind."""
     prepared = folder / "prepared"
     if not resume:
         shutil.rmtree(prepared, ignore_errors=True)  # of a run that ended before it began
     with Bar(console, quiet=LINE_SECONDS) as bar:
-        prepare(config.data, config.vocabulary, prepared, console.print, Pace(bar, "pairs"))
+        config.prepare(prepared, console.print, Pace(bar, "pairs"))
     if not resume:
         write_texts({folder / "config.yaml": dump(config)})
 
@@ -153,7 +152,7 @@ def _undo(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def resumed_settings(folder: Path, given: Sequence[Layer]) -> RunConfig:
+def resumed_settings(folder: Path, given: Sequence[Layer]) -> Recipe:
     """The settings of the run in the folder; given ones may repeat them, and change only what belongs to the machine.
 
     Raises:
@@ -163,8 +162,8 @@ def resumed_settings(folder: Path, given: Sequence[Layer]) -> RunConfig:
     if not (folder / "config.yaml").is_file():
         raise FolderError(f"{folder}: holds no run to resume (no config.yaml); leave --resume out to start one")
     layer = read_layer(folder / "config.yaml")
-    config = validate(RunConfig, [layer])
-    changed = validate(RunConfig, [layer, *(resolved(said, config.size) for said in given)]) if given else config
+    config = read_recipe([layer])
+    changed = read_recipe([layer, *(resolved(said, config.size) for said in given)]) if given else config
     machine = {name: getattr(changed.training, name) for name in OF_THE_MACHINE}
     config = config.model_copy(update={"training": config.training.model_copy(update=machine)})
     if changed != config:
@@ -179,40 +178,32 @@ def resumed_settings(folder: Path, given: Sequence[Layer]) -> RunConfig:
 
 
 def _take_part(
-    config: RunConfig, folder: Path, resume: bool, started: float | None, console: Console
-) -> tuple[Model, Prepared, Result]:
-    """Train, as one of the processes of a run whose pairs are ready.
+    config: Recipe, folder: Path, resume: bool, started: float | None, console: Console
+) -> tuple[Material, nn.Module, Result]:
+    """Train, as one of the processes of a run whose data is ready.
 
     Returns:
-        The model with the best weights by validation, the pairs, and what is known of the weights.
+        The data, the network with the best weights by validation, and what is known of those.
     """
-    prepared = prepare(config.data, config.vocabulary, folder / "prepared", lambda line: None)
-    source, target = prepared.tokenizers
+    material = config.prepare(folder / "prepared", lambda line: None, _silent)
     torch.manual_seed(config.training.seed)
-    network = config.model.build(source.size, target.size)
-    task = Translation(
-        prepared, config.objective.build(), config.decoding, config.data.reverse_source, validation_scores(config)
-    )
+    network = material.network(console.print)
     reserve = finishing_seconds(network)
     result = train_loop(
-        task, network, config.training, folder, started=started, reserve=reserve, resume=resume, console=console
+        material.task(),
+        network,
+        config.training,
+        folder,
+        started=started,
+        reserve=reserve,
+        resume=resume,
+        console=console,
     )
-    return Model(config, network.cpu().eval(), prepared.tokenizers), prepared, result
+    return material, network.cpu().eval(), result
 
 
-def _parameters(config: RunConfig) -> int:
-    """About how many numbers a model has; its vocabularies may turn out smaller."""
-    sizes = config.vocabulary.source.vocabulary, (config.vocabulary.target or config.vocabulary.source).vocabulary
-    with torch.device("meta"):
-        network = config.model.build(*sizes)
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def validation_scores(config: RunConfig) -> list[str]:
-    """Which scores a validation computes: those of the recipe that are cheap, and the one that chooses."""
-    cheap = [name for name in ("bleu", "exact-match") if name in config.scores]
-    chooser = config.training.validate_by
-    return sorted({*cheap, *([chooser] if chooser != "loss" else [])})
+def _silent(doing: str, done: int, total: int) -> None:
+    pass
 
 
 def finishing_seconds(network: torch.nn.Module) -> float:
@@ -220,28 +211,29 @@ def finishing_seconds(network: torch.nn.Module) -> float:
     return 3.0 + sum(parameter.numel() for parameter in network.parameters()) / 20e6
 
 
-def _finish(model: Model, prepared: Prepared, folder: Path, result: Result, tell: Tell) -> None:
-    examples = [pair[0] for pair in prepared.valid_pairs[:SELFTEST_INPUTS]]
-    save(model, folder / "model", examples, _card(model.config, prepared, result))
+def _finish(config: Recipe, material: Material, network: nn.Module, folder: Path, result: Result, tell: Tell) -> None:
+    model = assemble(config, network, material.tokenizers)
+    save(model, folder / "model", material.examples()[:SELFTEST_INPUTS], _card(config, material, result))
     write_report(folder)
     tell(f"model: {folder / 'model'}   report: {folder / 'report.html'}")
 
 
-def _card(config: RunConfig, prepared: Prepared, result: Result) -> str:
+def _card(config: Recipe, material: Material, result: Result) -> str:
     """README.md of the model folder."""
-    data = config.data
-    files = data.pairs or f"{data.source} and {data.target}"
+    source, target = material.tokenizers
+    sizes = f"{source.size:,}" if source is target else f"{source.size:,} source, {target.size:,} target"
     scores = ", ".join(f"{name} {value:.2f}" for name, value in result.scores.items())
     return f"""# {config.preset} ({config.size})
 
-Trained by Henkan on {prepared.report["kept"]:,} pairs from {files}.
+Trained by Henkan on {material.origin()}.
 
 | | |
 | --- | --- |
-| vocabulary | {prepared.tokenizers[0].size:,} source, {prepared.tokenizers[1].size:,} target |
+| task | {config.task.replace("_", " ")} |
+| vocabulary | {sizes} |
 | best update | {result.update:,} |
-| validation loss | {result.loss:.4f} nats per token |
-| validation scores (greedy) | {scores or "none"} |
+| validation loss | {result.loss:.4f} nats |
+| validation scores | {scores or "none"} |
 
 Scores on test data, if any were computed, are in `metrics.json` with their signatures. The settings are in
 `config.yaml`. Use it: `henkan predict FOLDER input.txt`; check it: `henkan verify FOLDER`.

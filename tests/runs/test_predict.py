@@ -151,7 +151,7 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux cop
 @needs_linux
 @pytest.mark.parametrize("output_format", ["text", "jsonl"])
 def test_who_does_the_work_changes_no_output(toy_model: Model, monkeypatch: pytest.MonkeyPatch, output_format: str):
-    monkeypatch.setattr("henkan.tasks.translator.BATCH_ROWS", 24)  # so that there is something to share
+    monkeypatch.setattr("henkan.tasks.translator.BATCH_ROWS_CPU", 24)  # so that there is something to share
     lines = [*SOURCES, "", *SOURCES[:7], " ".join(SOURCES), "   ", "ka"]
     given = [(1, lines[:20]), (21, []), (21, lines[20:30]), (31, lines[30:])]
 
@@ -167,7 +167,7 @@ def test_who_does_the_work_changes_no_output(toy_model: Model, monkeypatch: pyte
 
 
 def test_rows_come_out_as_soon_as_all_before_them_are(toy_model: Model, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("henkan.tasks.translator.BATCH_ROWS", 5)  # one line at a time, longest first
+    monkeypatch.setattr("henkan.tasks.translator.BATCH_ROWS_CPU", 5)  # one line at a time, longest first
     predictor = Predictor(toy_model, {}, False, 100, True)
     given = [(1, ["ka mo ri su te", "ka", "ka mo ri"]), (4, ["", "ka mo"])]
     assert [len(rows) for rows in predictor.rows(given, "text")] == [1, 2, 2]

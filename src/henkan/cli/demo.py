@@ -112,14 +112,15 @@ def train_and_evaluate(
     All that the demo asks of the rest of Henkan: tests put a fake here.
     """
     from henkan.evaluation import evaluate, record
+    from henkan.model import load
     from henkan.run import train
 
     names = ("source", "target") if len(prepared.train) == 2 else ("pairs",)
     files = dict(zip(names, map(str, prepared.train), strict=True))
     files |= {f"valid_{name}": str(path) for name, path in zip(names, prepared.valid, strict=True)}
     recipe = {"data": files, "training": {"budget": budget}, "scores": list(scores)}
-    model = train({**recipe, "preset": preset} if preset else recipe, output=output)
-    evaluation = evaluate(model, prepared.sources, prepared.references)
+    train({**recipe, "preset": preset} if preset else recipe, output=output)
+    evaluation = evaluate(load(output), prepared.sources, prepared.references)
     record(evaluation, output)
     (output / _OUTPUTS).write_text("".join(f"{line}\n" for line in evaluation.outputs), encoding="utf-8")
     return evaluation

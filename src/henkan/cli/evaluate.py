@@ -22,6 +22,9 @@ def evaluate(
     pairs: Annotated[
         Path | None, typer.Option(help="Instead: a .tsv of sources and one or more right answers each; .gz too.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="For other tasks: a test file of the kind that the model was trained on.")
+    ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(help=f"{', '.join(METRICS)}. Several allowed.", show_default="those of the recipe"),
@@ -44,6 +47,11 @@ def evaluate(
     from henkan.model import load
     from henkan.tasks.workers import Workers
 
+    if data is not None:
+        if pairs is not None or source is not None or reference or others:
+            raise ConfigError("--data stands alone: it is for models that do not turn text into text")
+        score_lines(model, data)
+        return
     if [pairs is not None, source is not None, bool(reference)] not in ([True, False, False], [False, True, True]):
         raise ConfigError("give --source and --reference, or --pairs with a .tsv")
     if outputs is not None and not outputs.parent.is_dir():
@@ -71,3 +79,26 @@ def evaluate(
         typer.echo(f"{evaluation.cut:,} outputs were cut at their largest length before they ended")
     if not others:  # what several models reach together belongs to none of their folders
         typer.echo(f"written to {record(evaluation, model)}")
+
+
+def score_lines(model: Path, data: Path) -> None:
+    """Scores of a model of another task, printed and kept in its folder."""
+    import json
+
+    from henkan.folder import replace_file
+    from henkan.metrics.score import shown
+    from henkan.model import LineModel, load_any
+
+    loaded = load_any(model)
+    if not isinstance(loaded, LineModel):
+        raise ConfigError(f"{model}: a model of pairs; give --source and --reference, or --pairs")
+    scores = loaded.score(data)
+    for found in scores:
+        typer.echo(
+            f"{found.name} {shown(found.value)}" + (f"  (95 % interval {found.interval})" * bool(found.interval))
+        )
+        typer.echo(f"  {found.signature}")
+    folder = model if (model / "manifest.json").is_file() else model / "model"
+    text = json.dumps({"scores": [score.to_json() for score in scores]}, ensure_ascii=False, indent=1) + "\n"
+    replace_file(folder, "metrics.json", text)
+    typer.echo(f"written to {folder / 'metrics.json'}")

@@ -21,8 +21,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="hf: a checkpoint for Hugging Face transformers. ctranslate2: a Transformer translator for CTranslate2. "
-            "onnx: graphs of an encoder and of a step of its decoder, of any family."
+            help="hf: a checkpoint for Hugging Face transformers. ctranslate2: a Transformer translator for "
+            "CTranslate2. onnx: graphs of an encoder and of a step of its decoder, of any family."
         ),
     ],
     quantisation: Annotated[

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 if TYPE_CHECKING:
+    from henkan.model import LineModel
     from henkan.models.inference import Precision
 
 
@@ -68,7 +69,7 @@ def predict(
     import sys
 
     from henkan.errors import ConfigError
-    from henkan.model import load
+    from henkan.model import LineModel, load, load_any
     from henkan.prediction import Predictor, windows
     from henkan.tasks.workers import Workers
     from henkan.training.signals import raising
@@ -79,7 +80,10 @@ def predict(
         raise ConfigError("--align: text has no room for it; choose --format tsv or jsonl")
     workers = Workers.usual(processes, threads)
     workers.prepare()
-    loaded = load(model, *(others or []), precision=cast("Precision", precision))
+    loaded = load_any(model, precision=cast("Precision", precision)) if not others else load(model, *others)
+    if isinstance(loaded, LineModel):
+        say_lines(loaded, file, {"--beam": beam, "--align": align or None, "--max-length": max_length})
+        return
     longest = longest or max(8, loaded.config.data.filters.max_length)
     given = {
         "beam": max(loaded.config.decoding.beam, n_best) if beam is None else beam,
@@ -107,3 +111,19 @@ def predict(
     if predictor.cut:
         cure = "raise --max-ratio or --max-length"
         typer.echo(f"{predictor.cut:,} outputs were cut at their largest length before they ended; {cure}", err=True)
+
+
+def say_lines(model: "LineModel", file: Path, searching: dict[str, object]) -> None:
+    """Labels, answers or continuations for the lines of a file, as they are ready; they are no search's."""
+    import sys
+
+    from henkan.errors import ConfigError
+    from henkan.prediction import windows
+    from henkan.training.signals import raising
+
+    if given := [name for name, value in searching.items() if value is not None]:
+        raise ConfigError(f"{given[0]}: a model of the task {model.config.task} does not search; leave it out")
+    with raising("what was written is whole lines from the first on"):
+        for _, lines in windows(file):
+            sys.stdout.write("".join(f"{output}\n" for output in model.predict(lines)))
+            sys.stdout.flush()

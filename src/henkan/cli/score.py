@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from henkan.metrics import Comparison, Measurement, Score
 
-METRICS = ("bleu", "chrf", "ter", "exact-match", "phoneme-error-rate", "word-error-share")
+METRICS = (
+    *("bleu", "chrf", "ter", "exact-match", "phoneme-error-rate", "word-error-share"),
+    *("rouge-1", "rouge-2", "rouge-l", "answer-exact", "answer-f1"),
+)
 """The names of ``henkan.metrics.MEASURES``, here so that ``--help`` need not import it."""
 
 References = list[list[str]]

@@ -32,8 +32,8 @@ def collate_sequences(examples: Sequence[Sequenced], pad: int) -> Batch:
     """
     ids, mask = padded([example.ids for example in examples], pad)
     segments = None
-    if examples[0].segments is not None:
-        rows = [np.zeros(0, np.int64) if example.segments is None else example.segments for example in examples]
+    if any(example.segments is not None for example in examples):
+        rows = [np.zeros_like(example.ids) if example.segments is None else example.segments for example in examples]
         segments = torch.from_numpy(padded(rows, 0)[0])
     labels: dict[str, Tensor] = {}
     for name, first in examples[0].labels.items():

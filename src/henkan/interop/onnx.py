@@ -83,20 +83,21 @@ class Graph:
 
 
 def check(config: object) -> None:
-    """ConfigError if a model of these settings cannot be exported, or what exports is not installed."""
-    kind = getattr(config, "kind", "?")
-    if kind not in ("encoder_decoder", "decoder_only", "encoder_only"):
-        raise ConfigError(f"model.kind: {kind}; graphs can be made of encoder_decoder, decoder_only and encoder_only")
-    attention = getattr(getattr(config, "decoder", None), "attention", None)
-    if attention is not None and attention.kind in _UNTRACEABLE:
-        raise ConfigError(
-            f"model.decoder.attention.kind: {attention.kind}; {_UNTRACEABLE[attention.kind]}, nothing was written. "
-            "All other kinds of attention and decoders can be exported"
-        )
+    """ConfigError if no graphs can be made of a model of these settings, or what makes them is not installed."""
+    if (found := in_the_way(config)) is not None:
+        raise ConfigError(f"{found}. Nothing was written; encoders and decoders of all other kinds can be exported")
     check_installed("onnx", "onnx", "onnxscript", "onnxruntime")
 
 
-_UNTRACEABLE: dict[str, str] = {}
+def in_the_way(config: object) -> str | None:
+    """The setting of which no graph can be made, and why."""
+    kind = getattr(config, "kind", "?")
+    if kind not in ("encoder_decoder", "decoder_only", "encoder_only"):
+        return f"model.kind: {kind}; expected encoder_decoder, decoder_only or encoder_only"
+    attention = getattr(getattr(config, "decoder", None), "attention", None)
+    if attention is not None and attention.kind == "hard":
+        return "model.decoder.attention.kind: hard; a graph cannot pick one position among any number of them"
+    return None
 
 
 def write(folder: Path, network: Exported, facts: dict[str, Any] | None = None) -> None:
@@ -131,9 +132,9 @@ def write(folder: Path, network: Exported, facts: dict[str, Any] | None = None) 
 
 def _graphs(network: Exported) -> dict[str, Graph]:
     """By file name. An axis has any length if it differs between two runs of unlike rows, sources and steps."""
+    if isinstance(network, EncoderOnly):
+        return {"reader": _reader(graphs.traceable(network))}
     plain = graphs.traceable(network)
-    if isinstance(plain, EncoderOnly):
-        return {"reader": _reader(plain)}
     one, other = (_Run(network, sizes) for sizes in _SIZES)
     state = _ports(one.before, other.before)
     after = [Port(_after(port.name), port.example, port.shape) for port in _ports(one.moved, other.moved)]
@@ -209,7 +210,8 @@ def _named(tree: Tree, path: str) -> dict[str, Tensor]:
 
 def _port(name: str, one: Tensor, other: Tensor) -> Port:
     """From the same tensor of both runs."""
-    return Port(name, one, tuple(a if a == b else _AXES[a, b] for a, b in zip(one.shape, other.shape, strict=True)))
+    shape = tuple(a if a == b else _AXES[a, b] for a, b in zip(one.shape, other.shape, strict=True))
+    return Port(name, one.contiguous(), shape)  # a graph knows no strides
 
 
 def _ports(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[Port]:

@@ -5,9 +5,8 @@
     step      ids, state                       -> log-probabilities of the next token, state
     reader    ids, mask, segments              -> states, pooled, heads: a model that is an encoder alone
 
-A state is nested; in a graph each of its tensors has a name, its path: ``fixed.layers.0.keys``. One thing is changed for
-tracing: what a graph could not know the length of. Recurrent layers become a loop of the graph, and tables of places
-are made once.
+A state is nested; in a graph each of its tensors has a name, its path: ``fixed.layers.0.keys``. For tracing, what would
+fix a length is replaced: recurrent layers become a loop of the graph, and tables of places are made once.
 """
 
 from __future__ import annotations
@@ -93,9 +92,7 @@ class StartGraph(nn.Module):
         self._final = final
         self._slots = [leaf.filled if isinstance(leaf, GrowingCache) else None for leaf in leaves(after)]
 
-    def forward(
-        self, ids: Tensor, mask: Tensor, states: Tensor, final: tuple[Tensor, ...] = ()
-    ) -> tuple[Tensor, ...]:
+    def forward(self, ids: Tensor, mask: Tensor, states: Tensor, final: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
         """See the class."""
         rows = states.shape[0]
         state = self.model.decoder.start(Memory(states, mask, with_tensors(self._final, final), ids), rows, 0)
@@ -129,13 +126,14 @@ class ReadingGraph(nn.Module):
 
     def __init__(self, model: EncoderOnly) -> None:
         super().__init__()
-        self.model = model
+        self.encoder, self.pooler = model.encoder, model.pooler
+        self.heads = nn.ModuleList(model.heads.children())  # without names: one may be a word of Python, as "class" is
 
     def forward(self, ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> tuple[Tensor, ...]:
         """See the class; without ``segments`` for an encoder that has none."""
-        memory = self.model.encode(Tokens(ids, mask, segments))
-        pooled = self.model.pooler(memory)
-        said = (head(memory, pooled) for head in self.model.heads.children())
+        memory = self.encoder(Tokens(ids, mask, segments))
+        pooled = self.pooler(memory)
+        said = (head(memory, pooled) for head in self.heads)
         return (
             memory.states,
             pooled,

@@ -27,6 +27,7 @@ from henkan.metrics.edit_distance import (
 )
 from henkan.metrics.rouge import measure_rouge_1, measure_rouge_2, measure_rouge_l
 from henkan.metrics.score import Comparison, LengthBand, Measurement, Score, by_length, compare, paired
+from henkan.metrics.tagging import measure_entity_f1, measure_word_accuracy
 
 Measure = Callable[[Sequence[str], Sequence[Sequence[str]]], Measurement]
 """Hypotheses and, per segment, their references, to what a metric counts in them."""
@@ -55,9 +56,16 @@ LABEL_MEASURES: Final[dict[str, Measure]] = {
 }
 """Those of labels and of numbers, which have one right answer each."""
 
+TAG_MEASURES: Final[dict[str, Measure]] = {
+    "word-accuracy": measure_word_accuracy,
+    "entity-f1": measure_entity_f1,
+}
+"""Those of lines of labels, one label for each word."""
+
 __all__ = [
     "LABEL_MEASURES",
     "MEASURES",
+    "TAG_MEASURES",
     "Comparison",
     "LengthBand",
     "Measure",

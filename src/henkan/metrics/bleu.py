@@ -2,23 +2,25 @@
 
 Hypotheses and references are plain, detokenised text. BLEU cuts words itself; how is part of the signature.
 Scripts without spaces between words need another cut than sacreBLEU's ``13a``: :func:`tokenizer_for` looks at the
-references.
+references. sacreBLEU is imported where it counts: whoever only predicts does not wait for it.
 """
+
+from __future__ import annotations
 
 import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sacrebleu.metrics.base import Metric as SacreMetric
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
-from sacrebleu.metrics.ter import TER
 
 from henkan.errors import InputError
 from henkan.metrics.score import SEED, Measurement, Score, check_segments
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.base import Metric as SacreMetric
+    from sacrebleu.metrics.bleu import BLEU
 
 TOKENIZERS = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none")
 """The ways to cut words for BLEU that need no download."""
@@ -89,11 +91,15 @@ def measure_bleu(
 
 def measure_chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:
     """What :func:`chrf` counts: character n-grams of hypothesis, reference, and both."""
+    from sacrebleu.metrics.chrf import CHRF
+
     return _measure(FromSacreBLEU(CHRF(), "chrF2", True, lambda score: {}), hypotheses, references)
 
 
 def measure_ter(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:
     """What :func:`ter` counts: edits, and words of the average reference."""
+    from sacrebleu.metrics.ter import TER
+
     return _measure(FromSacreBLEU(TER(), "TER", False, _describe_ter), hypotheses, references)
 
 
@@ -127,6 +133,8 @@ LETTER = re.compile(r"[^\W\d_]")
 def _bleu_metric(tokenize: str) -> BLEU:
     if tokenize not in TOKENIZERS:
         raise InputError(f"tokenize {tokenize!r}: expected one of {', '.join(TOKENIZERS)}")
+    from sacrebleu.metrics.bleu import BLEU
+
     try:
         return BLEU(tokenize=tokenize)
     except (RuntimeError, ImportError) as error:

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 class SegmentEmbedding(nn.Module):
-    """Adds a learnt vector for each of ``kinds`` segments."""
+    """Adds a learnt vector for each of ``kinds`` segments; one kind, as in RoBERTa, tells nothing apart."""
 
     def __init__(self, kinds: int, width: int) -> None:
         super().__init__()
@@ -15,7 +15,9 @@ class SegmentEmbedding(nn.Module):
 
     def forward(self, vectors: Tensor, segments: Tensor | None) -> Tensor:
         """Vectors (N, T, D) and segments (N, T), where None is segment 0 throughout, to (N, T, D)."""
-        return vectors + (self.weight[0] if segments is None else functional.embedding(segments, self.weight))
+        if segments is None or len(self.weight) == 1:
+            return vectors + self.weight[0]
+        return vectors + functional.embedding(segments, self.weight)
 
 
 class NoSegments(nn.Module):

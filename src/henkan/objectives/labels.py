@@ -3,7 +3,8 @@
 Each objective reads one head of the output and the labels of that name. :class:`Together` adds several.
 
     head        output         labels
-    "class"     (N, C)         (N,) int64       which class; "next": whether a sentence follows; "choice": which choice
+    "class"     (N, C)         (N,) int64       which class; "next": whether a sentence follows
+    "choice"    (N * K,)       (N,) int64       which of the K rows of each question
     "values"    (N, 1)         (N,) float       a number
     "span"      (N, S, 2)      (N, 2) int64     first and last position
     "labels"    (N, S, C)      (N, S) int64     a class for each token
@@ -55,6 +56,14 @@ class ClassCrossEntropy(_OneHead):
     def _sum(self, found: Tensor, batch: Batch) -> Tensor:
         labels = batch.labels[self.head]
         return functional.cross_entropy(found.flatten(0, -2), labels.flatten(), ignore_index=IGNORE, reduction="sum")
+
+
+class ChoiceCrossEntropy(_OneHead):
+    """-log p of the right choice, where each question has as many consecutive rows with one number each."""
+
+    def _sum(self, found: Tensor, batch: Batch) -> Tensor:
+        labels = batch.labels[self.head]
+        return functional.cross_entropy(found.reshape(len(labels), -1), labels, reduction="sum")
 
 
 class SquaredError(_OneHead):

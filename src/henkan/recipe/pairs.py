@@ -1,4 +1,4 @@
-"""RunConfig: the schema of a whole recipe on one screen, and the layers that its settings come from.
+"""RunConfig: the schema of a recipe that turns text into text on one screen, and the layers of its settings.
 
 default < preset (by the amount of data, where its size is auto) < recipe file < command line
 """
@@ -7,31 +7,57 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+import torch
 from pydantic import model_validator
+from torch import Tensor, nn
 
 from henkan import presets
-from henkan.config import Config, validate
+from henkan.config import validate
+from henkan.data.collate import collate_pairs
+from henkan.data.example import Example
+from henkan.data.readers import read_references
 from henkan.decode.beam import BeamOptions
 from henkan.errors import ConfigError, DataError
-from henkan.models.encoder_decoder import EncoderDecoderConfig
+from henkan.metrics import MEASURES, Score
+from henkan.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from henkan.models.outline import outline
 from henkan.objectives import CrossEntropyConfig, ObjectiveConfig
+from henkan.recipe.base import Lines, Material, Recipe, Tell
 from henkan.settings import Layer, merge, merge_with_owners, parse_overrides, read_layer, report
-from henkan.tasks.preparation import DataConfig, VocabularyConfig
+from henkan.tasks.base import Task
+from henkan.tasks.preparation import DataConfig, Prepared, Progress, VocabularyConfig, prepare
 from henkan.tasks.survey import USUAL, Facts, survey
+from henkan.tasks.translation import Translation
+from henkan.tasks.translator import Translator
+from henkan.text.tokenizer import Tokenizer
 from henkan.training.options import TrainingConfig
 
-ScoreName = Literal["bleu", "chrf", "ter", "exact-match", "phoneme-error-rate", "word-error-share"]
+ScoreName = Literal[
+    "bleu",
+    "chrf",
+    "ter",
+    "exact-match",
+    "phoneme-error-rate",
+    "word-error-share",
+    "rouge-1",
+    "rouge-2",
+    "rouge-l",
+    "answer-exact",
+    "answer-f1",
+]
 
 USUAL_BUDGET = "20m"
 """How long to train when nobody said."""
 
 
-class RunConfig(Config):
-    """A recipe: everything about a run."""
+class RunConfig(Recipe):
+    """From pairs: translation, pronunciation, summaries, dialogue, code."""
 
+    task: Literal["pairs"] = "pairs"
     preset: str  # an architecture by name; `henkan presets` lists them
     size: Literal["auto", "small", "published"] = "auto"
     data: DataConfig
@@ -88,6 +114,106 @@ class RunConfig(Config):
         if self.training.validate_by not in known:
             raise ValueError(f"training.validate_by {self.training.validate_by!r} is none of {', '.join(known)}")
         return self
+
+    @classmethod
+    def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
+        """The preset by a glance at the pairs; wrong settings are found before any pair is read."""
+        draft = validate(cls, with_preset(given, USUAL)[0])
+        return with_preset(given, survey(draft.data.training()))
+
+    def parameters(self) -> int:
+        """With as many tokens as the vocabularies may have."""
+        source = self.vocabulary.source
+        network = self.outline((source.vocabulary, (self.vocabulary.target or source).vocabulary))
+        return sum(parameter.numel() for parameter in network.parameters())
+
+    def prepare(self, folder: Path, tell: Tell, progress: Progress) -> PairsMaterial:
+        """Pairs to integers."""
+        return PairsMaterial(self, prepare(self.data, self.vocabulary, folder, tell, progress))
+
+    def outline(self, vocabularies: tuple[int, int]) -> EncoderDecoder:
+        """Encoder, decoder and head."""
+        return outline(self.model, *vocabularies)
+
+    def lines(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer]) -> Lines:
+        """Each line its greedy output, by the network itself."""
+        assert isinstance(network, EncoderDecoder)
+        return PairsLines(self, network, tokenizers)
+
+    def score(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer], data: Path) -> list[Score]:
+        """Of a file of pairs; see :mod:`henkan.evaluation` for more."""
+        rows = read_references(data)
+        outputs = self.lines(network, tokenizers).predict([source for source, _ in rows])
+        return [MEASURES[name](outputs, [right for _, right in rows]).score() for name in self.scores]
+
+    def validation_scores(self) -> list[str]:
+        """Which scores a validation computes: those of the recipe that are cheap, and the one that chooses."""
+        cheap = [name for name in ("bleu", "exact-match") if name in self.scores]
+        chooser = self.training.validate_by
+        return sorted({*cheap, *([chooser] if chooser != "loss" else [])})
+
+
+@dataclass
+class PairsMaterial(Material):
+    """Pairs, ready."""
+
+    config: RunConfig
+    prepared: Prepared
+
+    @property
+    def tokenizers(self) -> tuple[Tokenizer, Tokenizer]:  # type: ignore[override]
+        """The source's and the target's."""
+        return self.prepared.tokenizers
+
+    def network(self, tell: Tell) -> nn.Module:
+        """With fresh weights."""
+        source, target = self.prepared.tokenizers
+        return self.config.model.build(source.size, target.size)
+
+    def task(self) -> Task:
+        """Translation, whatever it is called."""
+        config = self.config
+        reverse = config.data.reverse_source
+        scores = config.validation_scores()
+        return Translation(self.prepared, config.objective.build(), config.decoding, reverse, scores)
+
+    def examples(self) -> list[str]:
+        """Sources of the validation pairs."""
+        return [pair[0] for pair in self.prepared.valid_pairs[:8]]
+
+    def origin(self) -> str:
+        """The files."""
+        data = self.config.data
+        return f"{self.prepared.report['kept']:,} pairs from {data.pairs or f'{data.source} and {data.target}'}"
+
+
+@dataclass(frozen=True)
+class PairsLines:
+    """A translator over lines, greedy, as a self-test wants it: by the weights alone."""
+
+    config: RunConfig
+    network: EncoderDecoder
+    tokenizers: tuple[Tokenizer, Tokenizer]
+
+    def predict(self, lines: Sequence[str]) -> list[str]:
+        """The best output for each line, token by token."""
+        greedy = self.config.decoding.model_copy(update={"beam": 1, "n_best": 1})
+        translator = Translator.of(self.network, self.tokenizers, self.config.data.reverse_source, greedy)
+        return [found[0].text for found in translator.predict(lines)]
+
+    def scores(self, lines: Sequence[str], outputs: Sequence[str]) -> list[float]:
+        """The log-probability of each output given its line, the end included; forced decoding."""
+        sources, targets = self.tokenizers[0].encode(lines), self.tokenizers[1].encode(outputs)
+        examples = [
+            Example.of(index, source, target)
+            for index, (source, target) in enumerate(zip(sources, targets, strict=True))
+        ]
+        device = next(self.network.parameters()).device
+        batch = collate_pairs(examples, self.config.data.reverse_source).to(device)
+        with torch.inference_mode():
+            scores = self.network(batch).heads["tokens"]
+            assert not isinstance(scores, Tensor)
+            return scores.loss(batch.labels["tokens"])[1].sum(1).tolist()
 
 
 def given_layers(recipe: Path | Mapping[str, Any] | None, overrides: Sequence[str]) -> list[Layer]:

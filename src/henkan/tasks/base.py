@@ -22,7 +22,7 @@ class Task(Protocol):
         """Tokens of every example as the model sees them; examples count through the shards."""
         ...
 
-    def example(self, split: str, index: int, rng: np.random.Generator) -> Example:
+    def example(self, split: str, index: int, rng: np.random.Generator) -> Any:
         """One example; ``rng`` comes from (seed, epoch, index), so noise is the same on any rank."""
         ...
 
@@ -30,7 +30,7 @@ class Task(Protocol):
         """Where an example comes from, for messages."""
         ...
 
-    def collate(self, examples: list[Example]) -> Batch:
+    def collate(self, examples: list[Any]) -> Batch:
         """Examples to one padded batch: pure."""
         ...
 

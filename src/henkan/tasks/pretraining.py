@@ -12,10 +12,12 @@ What is learnt is a matter of data: a :class:`Reading` turns a stretch of text i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from henkan.data import noise
 from henkan.data.collate import collate_pairs
@@ -24,6 +26,7 @@ from henkan.data.example import Example
 from henkan.data.passages import Passages, SentencePairs
 from henkan.data.plan import Lengths, Shards
 from henkan.data.sequences import Sequenced, collate_next, collate_sequences
+from henkan.metrics import Score
 from henkan.objectives.base import Objective
 from henkan.tensors import IGNORE, Batch
 from henkan.text.marks import Marks
@@ -278,6 +281,31 @@ class Denoising(_Stretches):
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Several."""
         return collate_pairs(examples)
+
+
+def text_scores(network: Any, reading: Reading, objective: Objective, characters: int) -> list[Score]:
+    """What a text costs a model: nats for each token that is told, and bits for each character where all are told."""
+    sums: dict[str, float] = {}
+    units: dict[str, int] = {}
+    count = len(reading.lengths())
+    objective.eval()
+    with torch.inference_mode():
+        for first in range(0, count, 16):
+            places = range(first, min(first + 16, count))
+            batch = reading.collate([reading.example(place, np.random.default_rng(place)) for place in places])
+            for name, value in objective(network(batch), batch).items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+                units[name] = units.get(name, 0) + objective.units(batch)[name]
+    losses, tokens = sums["tokens"], max(1, units["tokens"])
+    signature = f"tokens:{int(tokens)}|characters:{characters}|version:henkan-1"
+
+    def made(name: str, value: float) -> Score:
+        return Score(name, value, signature, None, None, count, higher_is_better=False)
+
+    found = [made("nats per token", losses / tokens), made("perplexity", math.exp(min(losses / tokens, 50.0)))]
+    if isinstance(reading, Next) and not reading.prefix:
+        found.append(made("bits per character", losses / math.log(2) / max(1, characters)))
+    return found
 
 
 class Pretraining:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from henkan.config import Config
 from henkan.data.documents import Documents
@@ -13,6 +13,7 @@ from henkan.data.passages import blocks, passages, sentence_pairs
 from henkan.objectives.base import Objective
 from henkan.objectives.cross_entropy import CrossEntropy
 from henkan.objectives.labels import ClassCrossEntropy, Together
+from henkan.tasks.masked_translations import MaskedTranslations
 from henkan.tasks.pretraining import Denoising, Masked, MaskedPairs, Masking, Next, Reading, Spans
 from henkan.text.tokenizer import SPACE, Tokenizer
 
@@ -27,6 +28,13 @@ class MaskedReading(Config):
     masks: int = Field(0, ge=0, le=1000)  # masks that each example has, one of them at a time; 0: always a new one
     whole_words: bool = False
     next_sentence: bool = False  # pairs, and whether the second stood behind the first
+    translations: bool = False  # a document of the text is a sentence and, on the next line, its translation
+
+    @model_validator(mode="after")
+    def _one_kind_of_pairs(self) -> Self:
+        if self.next_sentence and self.translations:
+            raise ValueError("next_sentence and translations are two kinds of pairs; set one of them to false")
+        return self
 
     def build(self, documents: Documents, tokenizer: Tokenizer, length: int, seed: int) -> Reading:
         """Over one text; ``length`` is the longest example, marks included."""
@@ -34,6 +42,8 @@ class MaskedReading(Config):
         if self.whole_words:
             words = np.array([piece.startswith(SPACE) for piece in tokenizer.pieces(range(tokenizer.size))])
         marks = tokenizer.marks
+        if self.translations:
+            return MaskedTranslations(documents, Masking(marks, self.share, self.masks, words), marks, length)
         if self.next_sentence:
             pairs = sentence_pairs(documents, length - 3, seed)
             return MaskedPairs(documents, pairs, Masking(marks, self.share, self.masks, words), marks)

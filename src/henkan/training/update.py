@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from henkan.data.plan import Plan, share
 from henkan.errors import NonFiniteLoss
 from henkan.objectives.base import Learner, Objective
 from henkan.tensors import Batch
-from henkan.training import distributed
+from henkan.training import depth, distributed
 from henkan.training.optim import FiniteWatch, FlatOptimiser, MasterWeights, MovingAverage
 from henkan.training.options import TrainingConfig
 from henkan.training.packing import collation
@@ -44,7 +45,7 @@ class Work:
     windows: int  # in an epoch
     window_size: int  # updates in that window of the epoch
     indices: np.ndarray  # of all ranks
-    tokens: int  # real target tokens of all ranks
+    tokens: int  # real target tokens of all ranks; source tokens where there is no target
     batches: list[Batch | None]  # this rank's micro-batches; None where it has nothing to do
 
 
@@ -83,7 +84,8 @@ def fetch(
                 shares = packing.share(update, distributed.world())
             mine = shares[distributed.rank()]
             batches = [_batch(task, part, options.seed, epoch, device, collate) for part in mine]
-            yield Work(epoch, plan.windows, size, update.places, int(update.lengths.target.sum()), batches)
+            tokens = int(update.lengths.target.sum()) or int(update.lengths.source.sum())
+            yield Work(epoch, plan.windows, size, update.places, tokens, batches)
         window, number = window + 1, 0
         if window == plan.windows:
             epoch, window = epoch + 1, 0
@@ -130,7 +132,9 @@ class Updater:
         self.learner = learner
         self._learning = learning or learner
         self.device = device
-        self.weights = MasterWeights(learner, precision, options.sharded)
+        by_depth = options.layer_decay is not None or options.unfreeze_every is not None
+        depths = depth.of_parameters(learner) if by_depth else None
+        self.weights = MasterWeights(learner, precision, options.sharded, depths)
         self.optimiser = FlatOptimiser(options.optimiser, self.weights)
         self.ema = None if options.ema is None else MovingAverage(options.ema, self.weights)
         self._options = options
@@ -162,7 +166,13 @@ class Updater:
         self._unchecked[moment.update] = work
         if self.device.type == "cpu":
             self.check()
-        rate = self.optimiser.step(self._options.schedule.factor(moment), skip)
+        share = partial(
+            depth.share,
+            update=moment.update,
+            decay=self._options.layer_decay,
+            unfreeze_every=self._options.unfreeze_every,
+        )
+        rate = self.optimiser.step(self._options.schedule.factor(moment), skip, share)
         self.weights.reduction.share_masters()
         self.weights.publish()
         if self.ema is not None:

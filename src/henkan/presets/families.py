@@ -1,0 +1,164 @@
+"""Presets of the families that are pretrained on text: BERT and those after it, in four sizes each.
+
+A family brings its network (:mod:`henkan.models.sizes`), its vocabulary, what it reads, and how it is trained, for
+pretraining and for what comes after. Sizes ``tiny`` to ``base`` are those of Turc et al. (2019).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from henkan.errors import ConfigError
+from henkan.models.sizes import FAMILIES, Kind, Size
+from henkan.presets.basis import Settings
+
+__all__ = ["PRESETS", "Family", "Size", "find"]
+
+_RATES: dict[str, float] = {"tiny": 1e-3, "mini": 1e-3, "small": 5e-4, "base": 1e-4}
+"""Highest learning rates of pretraining; those of the papers are for batches of 256 sentences and more."""
+
+_FINE_RATES: dict[str, float] = {"tiny": 3e-4, "mini": 3e-4, "small": 1e-4, "base": 3e-5}
+"""Of fine-tuning; Turc et al. (2019) choose among 3e-4, 1e-4, 5e-5 and 3e-5, small models wanting more."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One row of ``henkan presets``."""
+
+    kind: Kind
+    paper: str
+    summary: str
+    vocabulary: Settings
+    reading: Settings | None  # None: it is not pretrained on running text
+    tasks: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """As it is called in a recipe."""
+        return self.kind
+
+    def pretraining(self, size: str) -> Settings:
+        """Settings of a pretraining recipe below ``preset`` and ``size``."""
+        if self.reading is None:
+            raise ConfigError(f"preset {self.kind} does not learn from running text; it is a translator")
+        model = self.model(size)
+        return {
+            "vocabulary": self.vocabulary,
+            "reading": self.reading,
+            "length": 128,
+            "model": model,
+            "training": {
+                "batch_tokens": 4096,
+                "optimiser": {
+                    "kind": "adamw",
+                    "learning_rate": _RATES[size],
+                    "betas": [0.9, 0.98],
+                    "weight_decay": 0.01,
+                },
+                "schedule": {"kind": "trapezoid", "warmup": 200, "decay": 0.5},
+                "validate_by": "loss",
+            },
+        }
+
+    def classification(self, size: str, started: bool) -> Settings:
+        """Of a classification recipe; ``started``: from a pretrained model, whose network is not said here."""
+        return self._task(size, started, 128)
+
+    def question_answering(self, size: str, started: bool) -> Settings:
+        """Of a question-answering recipe."""
+        settings = self._task(size, started, 256)
+        span: Settings = {"heads": {"span": {"kind": "span"}}}
+        return {**settings, "stride": 96, "model": {**settings.get("model", {}), **span}}
+
+    def model(self, size: str) -> Settings:
+        """The network's settings."""
+        chosen = next((known for known in get_args(Size) if known == size), None)
+        if chosen is None:
+            raise ConfigError(f"size {size!r}: preset {self.kind} comes in {', '.join(get_args(Size))}")
+        return FAMILIES[self.kind](chosen).model_dump(mode="json")
+
+    def _task(self, size: str, started: bool, length: int) -> Settings:
+        whole = self.model(size)
+        model = {} if started else {"model": {**whole, "heads": {}}}
+        return {
+            **({} if started else {"vocabulary": {**self.vocabulary, "mask": False}}),
+            **model,
+            "length": length,
+            "training": {
+                "epochs": 4,
+                "batch_tokens": 1024,
+                "optimiser": _adamw(_FINE_RATES[size] if started else 3 * _FINE_RATES[size]),
+                "schedule": {"kind": "trapezoid", "warmup": 50, "decay": 0.9},
+            },
+        }
+
+
+def _adamw(rate: float) -> Settings:
+    return {"kind": "adamw", "learning_rate": rate, "betas": [0.9, 0.98], "weight_decay": 0.01}
+
+
+def find(name: str) -> Family:
+    """ConfigError with the nearest name if there is none."""
+    by_name: Mapping[str, Family] = {family.name: family for family in PRESETS}
+    if name in by_name:
+        return by_name[name]
+    near = difflib.get_close_matches(name, by_name, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ConfigError(f"preset {name!r}: this task has {', '.join(by_name)}{hint}")
+
+
+_ENCODER = ("pretraining", "classification", "question_answering")
+
+PRESETS = (
+    Family(
+        "bert",
+        "Devlin et al. 2019",
+        "masked words, ten fixed masks for each text, and whether a sentence follows",
+        {"kind": "wordpiece", "vocabulary": 8000, "mask": True},
+        {"kind": "masked", "masks": 10, "next_sentence": True},
+        _ENCODER,
+    ),
+    Family(
+        "roberta",
+        "Liu et al. 2019",
+        "masked words, a new mask each time, full sentences",
+        {"kind": "bpe", "vocabulary": 8000, "mask": True},
+        {"kind": "masked"},
+        _ENCODER,
+    ),
+    Family(
+        "deberta",
+        "He et al. 2021",
+        "disentangled attention over content and distance",
+        {"kind": "unigram", "vocabulary": 8000, "mask": True},
+        {"kind": "masked"},
+        _ENCODER,
+    ),
+    Family(
+        "gpt2",
+        "Radford et al. 2019",
+        "the next token, pre-norm, learned positions",
+        {"kind": "bpe", "vocabulary": 8000},
+        {"kind": "next"},
+        ("pretraining",),
+    ),
+    Family(
+        "t5",
+        "Raffel et al. 2020",
+        "lost spans written out, relative positions in buckets",
+        {"kind": "unigram", "vocabulary": 8000, "sentinels": 100},
+        {"kind": "spans"},
+        ("pretraining",),
+    ),
+    Family(
+        "bart",
+        "Lewis et al. 2020",
+        "spoilt text written as it was",
+        {"kind": "bpe", "vocabulary": 8000, "mask": True},
+        {"kind": "denoising"},
+        ("pretraining",),
+    ),
+)

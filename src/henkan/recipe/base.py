@@ -1,0 +1,105 @@
+"""What a recipe is, whatever its task: settings that know how to become data, a network and something to learn."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from torch import nn
+
+from henkan.config import Config
+from henkan.metrics import Score
+from henkan.settings import Layer
+from henkan.tasks.base import Task
+from henkan.tasks.preparation import Progress
+from henkan.text.tokenizer import Tokenizer
+from henkan.training.options import TrainingConfig
+
+Tell = Callable[[str], None]
+"""Hears the few lines that a user should see."""
+
+
+class Lines(Protocol):
+    """A trained model as a function from lines to lines, in order."""
+
+    def predict(self, lines: Sequence[str]) -> list[str]:
+        """An output for each line."""
+        ...
+
+    def scores(self, lines: Sequence[str], outputs: Sequence[str]) -> list[float]:
+        """How likely each output is, in nats, or the number itself: what a self-test compares."""
+        ...
+
+
+class Material(ABC):
+    """The data of a recipe, ready to be learnt from."""
+
+    tokenizers: tuple[Tokenizer, Tokenizer]
+
+    @abstractmethod
+    def network(self, tell: Tell) -> nn.Module:
+        """With fresh weights, or those of the model that is gone on from, which ``tell`` hears of.
+
+        The caller has set the seed.
+        """
+
+    @abstractmethod
+    def task(self) -> Task:
+        """What the training loop learns."""
+
+    @abstractmethod
+    def examples(self) -> list[str]:
+        """A few inputs as lines, for the model's self-test."""
+
+    @abstractmethod
+    def origin(self) -> str:
+        """What the model was trained on, to follow "Trained by Henkan on"."""
+
+
+class Recipe(Config, ABC):
+    """Everything about a run."""
+
+    task: str
+    preset: str
+    size: str
+    training: TrainingConfig
+
+    @classmethod
+    @abstractmethod
+    def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
+        """All layers of a run's settings, the preset's at the bottom, and a sentence that says what was chosen.
+
+        Raises:
+            ConfigError: the preset or what it depends on is wrong.
+            DataError: files that the choice depends on cannot be read.
+        """
+
+    @abstractmethod
+    def parameters(self) -> int:
+        """About how many numbers the model has; its vocabularies may turn out smaller."""
+
+    @abstractmethod
+    def prepare(self, folder: Path, tell: Tell, progress: Progress) -> Material:
+        """Make the data in ``folder``, or open it where it is there already.
+
+        Raises:
+            DataError: files that are missing, damaged, or of which nothing is left.
+        """
+
+    @abstractmethod
+    def outline(self, vocabularies: tuple[int, int]) -> nn.Module:
+        """The network for vocabularies of these sizes; without numbers, so that a file can fill it."""
+
+    @abstractmethod
+    def lines(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer]) -> Lines:
+        """The trained network as a function of lines."""
+
+    @abstractmethod
+    def score(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer], data: Path) -> list[Score]:
+        """How good the network is on a test file of the kind that it was trained on.
+
+        Raises:
+            DataError: the file cannot be used.
+        """

@@ -1,0 +1,183 @@
+"""The recipe of a model that answers questions by a stretch of a passage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+from torch import nn
+
+from henkan.config import Config
+from henkan.data.questions import Question, read_questions
+from henkan.errors import DataError, InputError
+from henkan.metrics import MEASURES, Score
+from henkan.models.encoder_only import EncoderOnlyConfig
+from henkan.models.outline import without_numbers
+from henkan.nn.text_heads import SpanHeadConfig
+from henkan.presets import families
+from henkan.recipe import fine_tuning, starting
+from henkan.recipe.base import Lines, Recipe, Tell
+from henkan.settings import Layer
+from henkan.tasks.base import Task
+from henkan.tasks.preparation import Progress
+from henkan.tasks.question_answering import Answerer, QuestionAnswering, Windows
+from henkan.text.normalise import normalise
+from henkan.text.tokenizer import Tokenizer, TokenizerConfig
+from henkan.training.options import TrainingConfig
+
+
+class QuestionsConfig(Config):
+    """Questions with passages: the official SQuAD files, or one of their paragraphs a line (.jsonl); plain or .gz."""
+
+    train: Path
+    valid: Path | None = None  # None: a part of the training questions, with their passages
+    held_out: float = Field(0.1, gt=0.0, lt=0.9)  # share of the passages that validate where nothing else does
+
+
+class QuestionAnsweringRecipe(Recipe):
+    """Questions to answers, from scratch or from a pretrained model."""
+
+    task: Literal["question_answering"] = "question_answering"
+    preset: str
+    size: families.Size = "mini"
+    start: Path | None = None  # a pretrained model, with its vocabulary
+    data: QuestionsConfig
+    vocabulary: TokenizerConfig = TokenizerConfig()
+    length: int = Field(384, ge=16, le=65536)  # tokens of a window, marks included
+    stride: int = Field(128, ge=1, le=65536)  # tokens by which the next window of a passage is further on
+    longest_question: int = Field(64, ge=1, le=4096)  # in tokens; what is more is cut off
+    longest_answer: int = Field(30, ge=1, le=4096)  # in tokens
+    threshold: float | None = None  # log-odds above which an answer is given; None: always (SQuAD 1.1)
+    model: EncoderOnlyConfig
+    training: TrainingConfig
+    scores: tuple[Literal["answer-exact", "answer-f1"], ...] = ("answer-f1", "answer-exact")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not isinstance(self.model.heads.get("span"), SpanHeadConfig):
+            raise ValueError("set model.heads.span: {kind: span}")
+        if self.length < self.longest_question + self.stride + 3:
+            raise ValueError(
+                f"length {self.length} has no room for longest_question {self.longest_question}, stride {self.stride} "
+                "and three marks"
+            )
+        return self
+
+    @classmethod
+    def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
+        """The preset, or the model to start from with another head."""
+        layers, chosen = fine_tuning.foundation(given, families.Family.question_answering)
+        return [*layers, *given], chosen
+
+    def parameters(self) -> int:
+        """With as many tokens as the vocabulary may have."""
+        size = self.vocabulary.vocabulary
+        return sum(parameter.numel() for parameter in self.outline((size, size)).parameters())
+
+    def prepare(self, folder: Path, tell: Tell, progress: Progress) -> QuestionsMaterial:
+        """Questions are read anew each time; the vocabulary is kept."""
+        train = list(read_questions(self.data.train))
+        if self.data.valid is not None:
+            valid = list(read_questions(self.data.valid))
+        else:
+            train, valid = _parted(train, self.data.held_out, self.data.train)
+        if not train or not valid:
+            raise DataError(f"{self.data.train}: {len(train)} training and {len(valid)} validation questions")
+        place = None if self.start is None else starting.model_folder(self.start)
+        texts = [*{question.context for question in train}, *(question.question for question in train)]
+        tokenizer = fine_tuning.vocabulary(folder, self.vocabulary, place, sorted(texts))
+        tell(f"training questions: {len(train):,}, validation: {len(valid):,}")
+        return QuestionsMaterial(self.model, tokenizer, place, tell, self, train, valid)
+
+    def windows(self, tokenizer: Tokenizer) -> Windows:
+        """How passages are read."""
+        return Windows(tokenizer, self.length, self.stride, self.longest_question)
+
+    def outline(self, vocabularies: tuple[int, int]) -> nn.Module:
+        """An encoder with its head."""
+        with without_numbers():
+            return self.model.build(vocabularies[0])
+
+    def lines(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer]) -> Lines:
+        """Each line a question and its passage with a tab between, or JSON with those keys."""
+        answerer = Answerer(network, self.windows(tokenizers[0]), self.longest_answer, self.threshold)
+        return QuestionLines(answerer)
+
+    def score(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer], data: Path) -> list[Score]:
+        """Of a file of questions."""
+        questions = list(read_questions(data))
+        answerer = Answerer(network, self.windows(tokenizers[0]), self.longest_answer, self.threshold)
+        answers = [answer.text for answer in answerer.predict(questions)]
+        return [MEASURES[name](answers, [asked.references for asked in questions]).score() for name in self.scores]
+
+
+def _parted(questions: list[Question], share: float, path: Path) -> tuple[list[Question], list[Question]]:
+    """Training and validation questions that share no passage."""
+    contexts = list({question.context: None for question in questions})
+    held = set(np.random.default_rng(0).permutation(len(contexts))[: max(1, round(share * len(contexts)))].tolist())
+    chosen = {context for place, context in enumerate(contexts) if place in held}
+    if len(contexts) < 2:
+        raise DataError(f"{path}: one passage; name a file of validation questions")
+    return [q for q in questions if q.context not in chosen], [q for q in questions if q.context in chosen]
+
+
+@dataclass
+class QuestionsMaterial(fine_tuning.EncoderMaterial):
+    """Questions, ready."""
+
+    config: QuestionAnsweringRecipe
+    train: list[Question]
+    valid: list[Question]
+
+    def task(self) -> Task:
+        """Both splits."""
+        splits = {"train": self.train, "valid": self.valid}
+        windows = self.config.windows(self.tokenizer)
+        return QuestionAnswering(splits, windows, self.config.longest_answer, self.config.scores)
+
+    def examples(self) -> list[str]:
+        """Validation questions."""
+        return [
+            json.dumps({"question": asked.question, "context": asked.context}, ensure_ascii=False)
+            for asked in self.valid[:4]
+        ]
+
+    def origin(self) -> str:
+        """The file."""
+        return f"{len(self.train):,} questions from {self.config.data.train}"
+
+
+class QuestionLines:
+    """An answerer over lines."""
+
+    def __init__(self, answerer: Answerer) -> None:
+        self.answerer = answerer
+
+    def predict(self, lines: Sequence[str]) -> list[str]:
+        """The answer of each line; empty where there is none."""
+        return [answer.text for answer in self.answerer.predict(_questions(lines))]
+
+    def scores(self, lines: Sequence[str], outputs: Sequence[str]) -> list[float]:
+        """The log-odds of the best answer against none; outputs do not matter."""
+        return [answer.score for answer in self.answerer.predict(_questions(lines))]
+
+
+def _questions(lines: Sequence[str]) -> list[Question]:
+    found = []
+    for number, line in enumerate(lines, start=1):
+        question, tab, context = line.partition("\t")
+        if line.lstrip().startswith("{"):
+            try:
+                record = json.loads(line)
+                question, context, tab = str(record["question"]), str(record["context"]), "\t"
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise InputError(f"line {number}: not JSON with the keys question and context ({error!r})") from None
+        if not tab:
+            raise InputError(f"line {number}: expected a question and its passage with a tab between, or JSON")
+        found.append(Question(str(number), normalise(question), normalise(context), ()))
+    return found

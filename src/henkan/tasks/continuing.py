@@ -1,0 +1,164 @@
+"""What a model that learnt from text alone does with a line: fills its masks, goes on with it, or writes it anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from henkan.data.sequences import Sequenced, collate_next, collate_sequences, padded
+from henkan.decode.greedy import greedy_search
+from henkan.decode.stepper import ModelStepper
+from henkan.tasks.pretraining import paired
+from henkan.tensors import Tokens
+from henkan.text.normalise import normalise
+from henkan.text.tokenizer import MASK, Tokenizer
+
+ROWS = 32
+"""Lines at a time."""
+
+
+class Filling:
+    """A masked language model over lines in which ``<mask>`` stands for hidden tokens.
+
+    Args:
+        longest: tokens of a line, marks included; what is more is cut off.
+    """
+
+    def __init__(self, network: nn.Module, tokenizer: Tokenizer, longest: int) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.longest = longest
+
+    def predict(self, lines: Sequence[str]) -> list[str]:
+        """Each line with its masks filled, each by the likeliest token."""
+        rows = self._read(lines)
+        filled = []
+        for ids, log_probs in zip(rows, self._log_probs(rows), strict=True):
+            filled.append(np.where(ids == self.tokenizer.marks.mask, log_probs.argmax(-1).numpy(), ids))
+        return self.tokenizer.decode([ids[1:-1].tolist() for ids in filled])
+
+    def scores(self, lines: Sequence[str], outputs: Sequence[str]) -> list[float]:
+        """The log-probabilities of a line's own tokens, each where it stands, added up; outputs do not matter."""
+        rows = self._read(lines)
+        return [
+            float(log_probs.gather(1, torch.from_numpy(ids)[:, None]).sum())
+            for ids, log_probs in zip(rows, self._log_probs(rows), strict=True)
+        ]
+
+    def _read(self, lines: Sequence[str]) -> list[np.ndarray]:
+        marks = self.tokenizer.marks
+        rows = []
+        for line in lines:
+            parts = self.tokenizer.encode([part.strip() for part in normalise(line).split(MASK)])
+            ids = list(parts[0])
+            for part in parts[1:]:
+                ids += [marks.unknown if marks.mask is None else marks.mask, *part]
+            rows.append(paired(np.array(ids[: self.longest - 2], dtype=np.int64), None, marks)[0])
+        return rows
+
+    def _log_probs(self, rows: Sequence[np.ndarray]) -> list[Tensor]:
+        """(S, V) for each row, float32."""
+        device = next(self.network.parameters()).device
+        found: list[Tensor] = []
+        with torch.inference_mode():
+            for first in range(0, len(rows), ROWS):
+                some = rows[first : first + ROWS]
+                batch = collate_sequences([Sequenced(0, ids) for ids in some], self.tokenizer.marks.pad).to(device)
+                logits = self.network(batch).heads["tokens"].logits().float().log_softmax(-1).cpu()
+                found += [values[: len(ids)] for values, ids in zip(logits, some, strict=True)]
+        return found
+
+
+class Continuing:
+    """A language model over lines.
+
+    Args:
+        longest: tokens of a line and what follows, at most.
+    """
+
+    def __init__(self, network: nn.Module, tokenizer: Tokenizer, longest: int) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.longest = longest
+        self._stepper = ModelStepper(network, tokenizer.size)  # type: ignore[arg-type]
+
+    def predict(self, lines: Sequence[str]) -> list[str]:
+        """Each line with its likeliest continuation, token by token."""
+        marks = self.tokenizer.marks
+        found: list[str] = []
+        for first in range(0, len(lines), ROWS):
+            rows = self._read(lines[first : first + ROWS])
+            ids, mask = padded([np.concatenate([[marks.start], row]) for row in rows], marks.pad)
+            prefix = Tokens(torch.from_numpy(ids), torch.from_numpy(mask))
+            limits = (self.longest - prefix.mask.sum(1)).clamp(min=1)
+            state = self._stepper.start(None, len(rows), self.longest + 1)
+            best = greedy_search(self._stepper, state, prefix, limits, None)
+            whole = [[*row.tolist(), *hypothesis.tokens] for row, hypothesis in zip(rows, best, strict=True)]
+            found += self.tokenizer.decode(whole)
+        return found
+
+    def scores(self, lines: Sequence[str], outputs: Sequence[str]) -> list[float]:
+        """The log-probability of each line, in nats; outputs do not matter."""
+        marks = self.tokenizer.marks
+        found: list[float] = []
+        with torch.inference_mode():
+            for row in self._read(lines):
+                batch = collate_next([Sequenced(0, row)], marks.pad, marks.start)
+                scores = self.network(batch).heads["tokens"]
+                found.append(float(scores.loss(batch.labels["tokens"])[1].sum()))
+        return found
+
+    def _read(self, lines: Sequence[str]) -> list[np.ndarray]:
+        rows = self.tokenizer.encode([normalise(line) for line in lines])
+        return [np.array(row[: self.longest - 1], dtype=np.int64) for row in rows]
+
+
+class Writing:
+    """An encoder and a decoder that learnt to undo noise: a line in, what they make of it out.
+
+    Args:
+        longest: tokens of a line, and of what is written, at most.
+    """
+
+    def __init__(self, network: nn.Module, tokenizer: Tokenizer, longest: int) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.longest = longest
+        self._stepper = ModelStepper(network, tokenizer.size)  # type: ignore[arg-type]
+
+    def predict(self, lines: Sequence[str]) -> list[str]:
+        """What is written for each line, sentinels and masks as they are written in the vocabulary."""
+        marks = self.tokenizer.marks
+        found: list[str] = []
+        for first in range(0, len(lines), ROWS):
+            source = self._read(lines[first : first + ROWS])
+            rows = len(source.ids)
+            prefix = Tokens(torch.full((rows, 1), marks.start), torch.ones(rows, 1, dtype=torch.bool))
+            state = self._stepper.start(source, rows, self.longest + 1)
+            best = greedy_search(self._stepper, state, prefix, torch.full((rows,), self.longest), None)
+            found += self.tokenizer.decode([hypothesis.tokens for hypothesis in best])
+        return found
+
+    def scores(self, lines: Sequence[str], outputs: Sequence[str]) -> list[float]:
+        """The log-probability of writing each line as it is, in nats; outputs do not matter."""
+        marks = self.tokenizer.marks
+        found: list[float] = []
+        with torch.inference_mode():
+            for line in lines:
+                source = self._read([line])
+                batch = replace(
+                    collate_next([Sequenced(0, source.ids[0].numpy())], marks.pad, marks.start), source=source
+                )
+                scores = self.network(batch).heads["tokens"]
+                found.append(float(scores.loss(batch.labels["tokens"])[1].sum()))
+        return found
+
+    def _read(self, lines: Sequence[str]) -> Tokens:
+        marks = self.tokenizer.marks
+        rows = self.tokenizer.encode([normalise(line) for line in lines])
+        ids, mask = padded([np.array([*row[: self.longest - 1], marks.end]) for row in rows], marks.pad)
+        return Tokens(torch.from_numpy(ids), torch.from_numpy(mask))
