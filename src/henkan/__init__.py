@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Any
 from henkan.errors import HenkanError
 
 if TYPE_CHECKING:
-    from henkan.model import load
+    from henkan.model import load_any as load
     from henkan.run import train
 
 __version__ = "0.1.0"
 
 __all__ = ["HenkanError", "__version__", "load", "train"]
 
-_PLACES = {"load": "henkan.model", "train": "henkan.run"}
+_PLACES = {"load": ("henkan.model", "load_any"), "train": ("henkan.run", "train")}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'henkan' has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+    module, found = _PLACES[name]
+    return getattr(import_module(module), found)
 
 
 def __dir__() -> list[str]:

@@ -184,20 +184,23 @@ def load(folder: str | Path, *others: str | Path, precision: Precision = "auto")
         FolderError: missing, damaged, or written by a newer version.
         ConfigError: the models of several folders do not share their tokenizers; a precision that there is not here.
     """
-    if precision != "auto":
-        product_type(precision)  # complains before anything is read
     if others:
         return Ensemble([_load(Path(place), precision) for place in (folder, *others)])
     return _load(Path(folder), precision)
 
 
-def load_any(folder: str | Path, *, precision: Precision = "auto") -> TrainedModel:
-    """As :func:`load`, for a model of any task; ``precision`` is for models of pairs.
+def load_any(folder: str | Path, *others: str | Path, precision: Precision = "auto") -> Model | LineModel | Ensemble:
+    """``henkan.load``: as :func:`load`, but a single model may be of any task; ``precision`` is for models of pairs.
 
     Raises:
-        FolderError: missing, damaged, or written by a newer version.
+        FolderError, ConfigError: as there.
     """
-    place = Path(folder)
+    return load(folder, *others, precision=precision) if others else _load_any(Path(folder), precision)
+
+
+def _load_any(place: Path, precision: Precision) -> TrainedModel:
+    if precision != "auto":
+        product_type(precision)  # complains before anything is read
     if not (place / "manifest.json").exists() and (place / "model" / "manifest.json").exists():
         place = place / "model"
     elif not (place / "manifest.json").exists() and (place / "checkpoints").is_dir():
@@ -225,7 +228,7 @@ def assemble(
 
 
 def _load(place: Path, precision: Precision) -> Model:
-    found = load_any(place, precision=precision)
+    found = _load_any(place, precision)
     if not isinstance(found, Model):
         raise ConfigError(f"{place}: a model of the task {found.config.task}; this needs one of pairs")
     return found
@@ -262,8 +265,8 @@ def verify(folder: str | Path) -> list[str]:
         FolderError: damaged, or without a self-test.
         RunError: the self-test gave other scores.
     """
-    model = load_any(folder)
     place = Path(folder)
+    model = _load_any(place, "auto")
     place = place if (place / "selftest.json").exists() else place / "model"
     test = model_folder.read_json(place / "selftest.json")
     try:

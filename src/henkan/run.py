@@ -81,7 +81,9 @@ def train(
             console = console or Console(highlight=False, markup=False, soft_wrap=True)
             _lead(folder, given, resume, started, console)
         distributed.barrier()
-    return load_any(folder)
+    model = load_any(folder)
+    assert isinstance(model, TrainedModel)
+    return model
 
 
 def _lead(folder: Path, given: list[Layer], resume: bool, started: float, console: Console) -> None:

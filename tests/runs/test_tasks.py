@@ -7,7 +7,7 @@ import pytest
 import henkan
 from henkan.config import validate
 from henkan.errors import ConfigError, DataError
-from henkan.model import LineModel, load_any, verify
+from henkan.model import LineModel, load, verify
 from henkan.recipe import TASKS, kind
 from henkan.recipe.classification import LabelledConfig
 from henkan.settings import Layer
@@ -86,7 +86,7 @@ def test_classification_goes_on_from_a_pretrained_model(pretrained, files, tmp_p
     assert "fresh: heads.class.output.bias, heads.class.output.weight" in said
     assert set(model.predict(SENTENCES)) <= {"not", "sweet"}
     assert model.score(files / "labels.tsv")[0].count == 75
-    assert load_any(tmp_path / "run").predict(SENTENCES[:3]) == model.predict(SENTENCES[:3])
+    assert henkan.load(tmp_path / "run").predict(SENTENCES[:3]) == model.predict(SENTENCES[:3])
 
 
 def test_regression_of_pairs_from_scratch(files, tmp_path):
@@ -147,7 +147,7 @@ def test_settings_that_do_not_go_together(pretrained, files, tmp_path):
     with pytest.raises(DataError, match="label 'sour' is none of"):
         henkan.train(settings(task="classification", start=str(start), data=unknown), output=tmp_path / "c")
     with pytest.raises(ConfigError, match="a model of the task pretraining; this needs one of pairs"):
-        henkan.load(start)
+        load(start)
 
 
 def test_every_recipe_has_its_own_task():

@@ -69,7 +69,7 @@ def predict(
     import sys
 
     from henkan.errors import ConfigError
-    from henkan.model import LineModel, load, load_any
+    from henkan.model import LineModel, load_any
     from henkan.prediction import Predictor, windows
     from henkan.tasks.workers import Workers
     from henkan.training.signals import raising
@@ -80,7 +80,7 @@ def predict(
         raise ConfigError("--align: text has no room for it; choose --format tsv or jsonl")
     workers = Workers.usual(processes, threads)
     workers.prepare()
-    loaded = load_any(model, precision=cast("Precision", precision)) if not others else load(model, *others)
+    loaded = load_any(model, *(others or []), precision=cast("Precision", precision))
     if isinstance(loaded, LineModel):
         say_lines(loaded, file, {"--beam": beam, "--align": align or None, "--max-length": max_length})
         return
