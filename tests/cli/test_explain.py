@@ -7,7 +7,7 @@ import pytest
 
 from henkan.cli.app import main
 from henkan.cli.explain import _columns
-from henkan.presets import PRESETS
+from henkan.presets import PRESETS, families
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -26,7 +26,7 @@ def test_columns_are_aligned():
 
 def test_presets_lists_every_preset(capsys):
     names = [line.split()[0] for line in printed(capsys, "presets").splitlines()[1:]]
-    assert names == [preset.name for preset in PRESETS]
+    assert names == [preset.name for preset in (*PRESETS, *families.PRESETS)]
 
 
 def test_explain_shows_each_setting_with_its_value_and_origin(capsys, tmp_path: Path):

@@ -1,5 +1,7 @@
 """Every recipe in the repository trains: a few updates on toy pairs."""
 
+import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,11 +9,42 @@ import pytest
 import henkan
 from toys import toy_pairs, write_pairs
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+ALL = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+RECIPES = [path for path in ALL if "task:" not in path.read_text()]  # of pairs
 
 
 def test_there_are_recipes():
-    assert RECIPES
+    assert len(RECIPES) > 3
+
+
+def test_a_text_is_read_and_then_labelled(tmp_path: Path, henkan: Callable[..., tuple[int, str, str]]):
+    """Pretraining and what goes on from it, by the command line."""
+    words = [" ".join(target.split()) for _, target in toy_pairs(80)]
+    (tmp_path / "text.txt").write_text("\n".join(words) + "\n")
+    rows = "".join(f"{number % 2}\t{word}\n" for number, word in enumerate(words))
+    for part in ("train", "dev"):
+        with gzip.open(tmp_path / f"cola.{part}.tsv.gz", "wt") as file:
+            file.write(rows)
+    short = ("size=tiny", "training.budget=null", "training.epochs=null", "training.steps=2", "training.processes=1")
+    books, cola = (path for path in ALL if path.stem in ("books-bert", "cola"))
+    text = (f"data.text={tmp_path / 'text.txt'}", "length=40", "vocabulary.vocabulary=60")
+    assert henkan("train", books, *text, *short, "--output", tmp_path / "books")[0] == 0
+    given = (f"start={tmp_path / 'books'}", f"data.folder={tmp_path}")
+    assert henkan("train", cola, *given, *short[1:], "--output", tmp_path / "cola")[0] == 0
+    code, out, _ = henkan("evaluate", tmp_path / "cola", "--data", tmp_path / "cola.dev.tsv.gz")
+    assert code == 0
+    assert "Matthews correlation" in out
+    (tmp_path / "lines.txt").write_text("\n".join(words[:3]) + "\n")
+    code, out, _ = henkan("predict", tmp_path / "cola", tmp_path / "lines.txt")
+    assert code == 0
+    assert set(out.split()) <= {"0", "1"}
+    assert len(out.split()) == 3
+    code, _, err = henkan("predict", tmp_path / "cola", tmp_path / "lines.txt", "--beam", "2")
+    assert code == 2
+    assert "a model of the task classification does not search" in err
+    code, out, err = henkan("explain", cola, *given)
+    assert code == 0, err
+    assert "GLUE's cola" in out
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)

@@ -28,6 +28,8 @@ def test_one_length_is_enough() -> None:
         ({"steps": 5, "validate_every": 0}, "greater than or equal to 1"),
         ({"steps": 5, "optimiser": {"kind": "adam"}}, "adamw"),
         ({"steps": 5, "clip": 0.0}, "greater than 0"),
+        ({"steps": 5, "layer_decay": 1.5}, "less than or equal to 1"),
+        ({"steps": 5, "lora": {"parts": ()}}, "at least 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:

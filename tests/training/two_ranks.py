@@ -16,16 +16,23 @@ from torch import Tensor, nn
 from henkan.training import distributed
 from henkan.training.optim import AdadeltaConfig, AdamWConfig, FlatOptimiser, MasterWeights, SGDConfig
 
-OPTIMISERS = {"adamw": AdamWConfig(kind="adamw"), "sgd": SGDConfig(momentum=0.9), "adadelta": AdadeltaConfig()}
+OPTIMISERS = {
+    "adamw": AdamWConfig(kind="adamw"),
+    "sgd": SGDConfig(momentum=0.9),
+    "adadelta": AdadeltaConfig(),
+    "by depth": AdamWConfig(kind="adamw"),
+}
+DEPTHS = {"by depth": {"small": 0, "vector": 0, "matrix": 1}}  # one rank owns nothing of the first group
 WAYS = ("common", "whole", "sharded")
 
 
 class Model(nn.Module):
-    """A matrix that is decayed and a vector that is not; sizes that no part divides evenly."""
+    """Matrices that are decayed and a vector that is not; sizes that no part divides evenly."""
 
     def __init__(self) -> None:
         super().__init__()
         self.matrix = nn.Parameter(torch.linspace(-1, 1, 7 * 23).view(7, 23))
+        self.small = nn.Parameter(torch.linspace(0, 1, 6).view(2, 3))
         self.vector = nn.Parameter(torch.linspace(0, 1, 5))
 
 
@@ -38,7 +45,8 @@ def gradient(parameter: Tensor, update: int, rank: int) -> Tensor:
 def train(kind: str, way: str, ranks: list[int]) -> dict[str, Tensor]:
     """Masters and the optimiser's state after three updates, and how much of that state is here."""
     model = Model()
-    weights = MasterWeights(model, torch.float32, sharded=way == "sharded")
+    weights = MasterWeights(model, torch.float32, sharded=way == "sharded", depths=DEPTHS.get(kind))
+    weights.gradient.zero_()  # common memory may hold the gaps of another layout, from the training before
     optimiser = FlatOptimiser(OPTIMISERS[kind], weights)
     norms = []
     for update in range(3):
@@ -47,7 +55,7 @@ def train(kind: str, way: str, ranks: list[int]) -> dict[str, Tensor]:
                 parameter.grad = gradient(parameter, update, rank)
             weights.collect()
         norms.append(weights.reduce(clip=5.0))
-        optimiser.step(1.0, torch.zeros(()))
+        optimiser.step(1.0, torch.zeros(()), lambda depth: 0.5**depth)
         weights.reduction.share_masters()
         weights.publish()
     states = [state for member in optimiser._torch.state.values() for state in member.values() if state is not None]

@@ -18,22 +18,25 @@ def explain(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY.PATH=VALUE", help="Settings that win.")] = None,
 ) -> None:
     """Show every effective setting of a recipe, and where it came from: the recipe, its preset, or the default."""
-    from henkan.config import origins, validate
-    from henkan.recipe import RunConfig, settings_layers
+    from henkan.config import origins
+    from henkan.recipe import given_layers, kind, read_recipe, settings_layers
+    from henkan.settings import merge
 
-    layers = settings_layers(recipe, overrides or [])
-    found = origins(validate(RunConfig, layers), layers)
+    given = given_layers(recipe, overrides or [])
+    chosen = kind(merge(given))
+    layers = settings_layers(recipe, overrides or []) if chosen is kind({}) else chosen.settle(given)[0]
+    found = origins(read_recipe(layers), layers)
     typer.echo(_columns([("SETTING", "VALUE", "FROM"), *map(_texts, found)]))
 
 
-def schema() -> None:
+def schema(task: Annotated[str, typer.Option(help="The recipe's task.")] = "pairs") -> None:
     """Print the JSON Schema of a recipe: point your editor at it and it completes and checks what you write."""
     import json
 
     from henkan.config import json_schema
-    from henkan.recipe import RunConfig
+    from henkan.recipe import kind
 
-    typer.echo(json.dumps(json_schema(RunConfig), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(json_schema(kind({"task": task})), indent=2, ensure_ascii=False))
 
 
 def _texts(row: tuple[Any, ...]) -> tuple[str, ...]:

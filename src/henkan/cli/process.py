@@ -1,7 +1,7 @@
 """How this process uses processors, memory and its output. A library leaves that to its host, the command line.
 
-The first two were measured (docs/log.md): together they make training on two quiet cores a fifth to a quarter faster.
-The first alone made it six times faster than the default while both cores had other work, and no faster with one busy.
+All were measured (docs/log.md). Threads and memory together make training on two quiet cores a fifth to a quarter
+faster; the threads alone made it six times faster than the default while both cores had other work, and no faster with one busy.
 """
 
 import ctypes
@@ -17,6 +17,8 @@ def prepare() -> None:
     # A waiting thread of a parallel section spins a little, then sleeps. The default spins for milliseconds; where
     # every core has other work, it takes the processor from the very thread that is waited for.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Sentence batches have so many shapes that most kernels are made once, used for one update, and kept for nothing.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     _write_utf8()
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         _keep_memory_mapped()

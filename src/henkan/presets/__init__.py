@@ -8,6 +8,7 @@ plain mapping, the bottom layer of a run's settings: a recipe and the command li
 from __future__ import annotations
 
 import difflib
+from typing import get_args
 
 from henkan.errors import ConfigError
 from henkan.presets import attentive, recurrent, transformer
@@ -37,7 +38,11 @@ def default(facts: Facts) -> str:
 
 def describe() -> list[tuple[str, str, str, str]]:
     """(name, sizes, paper, summary) of every preset."""
-    return [(preset.name, ", ".join(preset.sizes), preset.paper, preset.summary) for preset in PRESETS]
+    from henkan.presets import families  # the networks of the families take a while to import
+
+    sizes = ", ".join(get_args(families.Size))
+    rows = [(preset.name, ", ".join(preset.sizes), preset.paper, preset.summary) for preset in PRESETS]
+    return rows + [(family.name, sizes, family.paper, family.summary) for family in families.PRESETS]
 
 
 PRESETS = (*transformer.PRESETS, *attentive.PRESETS, *recurrent.PRESETS)

@@ -144,7 +144,10 @@ class Tokenizer:
         found = []
         for encoding in self._library.encode_batch(list(texts), add_special_tokens=False):
             places = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-            found.append((np.array(encoding.ids, dtype=np.int64), places))
+            ids = np.array(encoding.ids, dtype=np.int64)
+            if self._whole_words:  # as in encode
+                ids[ids < self.marks.first] = UNKNOWN
+            found.append((ids, places))
         return found
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:

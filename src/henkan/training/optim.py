@@ -11,7 +11,7 @@ are laid out or divided.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Literal
 
@@ -89,9 +89,10 @@ def decayed_parameters(module: nn.Module) -> set[nn.Parameter]:
 
 
 class FlatGroup:
-    """Some parameters end to end in one stretch of the flat buffers."""
+    """Parameters that one rule moves, end to end in one stretch of the flat buffers."""
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], start: int) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], start: int, decayed: bool, depth: int) -> None:
+        self.decayed, self.depth = decayed, depth
         self.places: dict[str, tuple[int, torch.Size]] = {}
         size = 0
         for name, parameter in parameters.items():
@@ -110,31 +111,45 @@ class MasterWeights:
     """The float32 masters of a module's parameters, and the float32 sum of their gradients.
 
     The module's parameters become the compute copy, of dtype ``precision``; buffers keep their dtype. A tied parameter
-    appears once, under its first name. Group 0 is decayed, group 1 is not. Every parameter starts at a multiple of
-    :data:`ALIGNMENT`; the gaps stay zero.
+    appears once, under its first name. Groups that are decayed come first, and of these the one nearest the output.
+    Every parameter starts at a multiple of :data:`ALIGNMENT`; the gaps stay zero. Parameters without a gradient are
+    frozen: in no buffer, but among all weights by name, in float32.
 
     Args:
         sharded: see :class:`henkan.training.reduction.Sharded`.
+        depths: of parameters whose learning rates differ, see ``training/depth.py``; None: all are at depth 0.
     """
 
-    def __init__(self, module: nn.Module, precision: torch.dtype, sharded: bool = False) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        precision: torch.dtype,
+        sharded: bool = False,
+        depths: Mapping[str, int] | None = None,
+    ) -> None:
         decayed = decayed_parameters(module)
         named = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
-        chosen = [
-            {name: parameter for name, parameter in named.items() if (parameter in decayed) is wanted}
-            for wanted in (True, False)
-        ]
-        first = FlatGroup(chosen[0], 0)
-        self.groups = [first, FlatGroup(chosen[1], first.stretch.stop)]
-        self.parameters: list[Tensor] = [*chosen[0].values(), *chosen[1].values()]
+        rules = {
+            name: (parameter in decayed, 0 if depths is None else depths[name]) for name, parameter in named.items()
+        }
+        self.groups: list[FlatGroup] = []
+        for rule in sorted(set(rules.values()), key=lambda rule: (not rule[0], rule[1])):
+            members = {name: parameter for name, parameter in named.items() if rules[name] == rule}
+            self.groups.append(FlatGroup(members, self.groups[-1].stretch.stop if self.groups else 0, *rule))
+        self.parameters: list[Tensor] = [named[name] for group in self.groups for name in group.places]
         device = self.parameters[0].device
-        self.reduction = reduction.choose(self.groups[1].stretch.stop, device, sharded)
+        self.reduction = reduction.choose(self.groups[-1].stretch.stop, device, sharded)
         self.flat, self.gradient = self.reduction.masters, self.reduction.gradient
         self._gradients = list(self.views(self.gradient).values())
         self._masters = list(self.views(self.flat).values())
         self._empty = True
         torch._foreach_copy_(self._masters, [parameter.detach() for parameter in self.parameters])
         for parameter in self.parameters:
+            parameter.data = parameter.data.to(precision)
+        fixed = {name: parameter for name, parameter in module.named_parameters() if not parameter.requires_grad}
+        self._fixed = list(fixed.values())
+        self.frozen = {name: parameter.detach().float() for name, parameter in fixed.items()}
+        for parameter in self._fixed:
             parameter.data = parameter.data.to(precision)
         self._recurrent = [part for part in module.modules() if isinstance(part, nn.RNNBase)]
         self._flatten_recurrent()
@@ -147,6 +162,10 @@ class MasterWeights:
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The part of each parameter, by name and in its shape, in a buffer laid out like the masters."""
         return {name: view for group in self.groups for name, view in group.views(flat[group.stretch]).items()}
+
+    def named(self, flat: Tensor) -> dict[str, Tensor]:
+        """All weights of the module by name: those in a buffer laid out like the masters, and the frozen ones."""
+        return {**self.views(flat), **self.frozen}
 
     @torch.no_grad()
     def collect(self) -> None:
@@ -196,7 +215,9 @@ class MasterWeights:
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor], place: str) -> None:
         """Take the masters from tensors by name, and publish them; ``place`` says in errors where they came from."""
-        fill(self.views(self.flat), tensors, place)
+        fill(self.named(self.flat), tensors, place)
+        for parameter, weight in zip(self._fixed, self.frozen.values(), strict=True):
+            parameter.copy_(weight)
         self.publish()
 
     @torch.no_grad()
@@ -204,6 +225,8 @@ class MasterWeights:
         """Leave the module in float32, with these weights."""
         for parameter, view in zip(self.parameters, self.views(flat).values(), strict=True):
             parameter.data = view.clone()
+        for parameter, weight in zip(self._fixed, self.frozen.values(), strict=True):
+            parameter.data = weight
         self._flatten_recurrent()
 
     def _flatten_recurrent(self) -> None:
@@ -235,25 +258,27 @@ class FlatOptimiser:
         self._members: list[tuple[slice, nn.Parameter]] = []
         groups = []
         for group in weights.groups:
-            if group.places:
-                start = max(owned.start, group.stretch.start)
-                own = slice(start, max(start, min(owned.stop, group.stretch.stop)))  # a rank may own nothing of it
-                member = nn.Parameter(weights.flat[own])
-                member.grad = weights.gradient[own]
-                self._members.append((own, member))
-                decay = {} if group is weights.groups[0] else {"weight_decay": 0.0}
-                groups.append({"params": [member], **decay})
+            start = max(owned.start, group.stretch.start)
+            own = slice(start, max(start, min(owned.stop, group.stretch.stop)))  # a rank may own nothing of it
+            member = nn.Parameter(weights.flat[own])
+            member.grad = weights.gradient[own]
+            self._members.append((own, member))
+            decay = {} if group.decayed else {"weight_decay": 0.0}
+            groups.append({"params": [member], **decay})
         self._torch = config.build(groups)
 
-    def step(self, factor: float, skip: Tensor) -> float:
+    def step(self, factor: float, skip: Tensor, share: Callable[[int], float] = lambda depth: 1.0) -> float:
         """Move the masters at ``factor`` times the highest learning rate, which is returned.
+
+        Of that rate each depth gets its ``share``. At a share of 0 weights stay as they are, bit for bit, and moments
+        go on: the first step afterwards knows the gradients before it.
 
         Where ``skip`` (a float32 scalar on the masters' device) is 1, nothing changes. torch's fused kernels read it on
         the device, under the name that its gradient scaler gives it, so nobody waits for the answer; others cannot.
         """
         rate = self._peak * factor
-        for settings in self._torch.param_groups:
-            settings["lr"] = rate
+        for group, settings in zip(self._weights.groups, self._torch.param_groups, strict=True):
+            settings["lr"] = rate * share(group.depth)
         self._torch.found_inf = skip  # type: ignore[attr-defined]
         if self._torch.defaults.get("fused") or not skip:
             self._torch.step()

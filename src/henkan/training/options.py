@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from henkan.config import Config, Duration
+from henkan.nn.lora import LowRankConfig
 from henkan.objectives.feeding import Feeding, ScheduledSamplingConfig, TeacherForcing
 from henkan.training.optim import AdamWConfig, Optimiser
 from henkan.training.schedule import Schedule, TrapezoidSchedule
@@ -25,6 +26,10 @@ class TrainingConfig(Config):
     accumulation: Annotated[int, Field(ge=1, le=4096)] = 1  # micro-batches of an update, in each process
     optimiser: Optimiser = AdamWConfig()
     schedule: Schedule = TrapezoidSchedule()
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # each layer's rate is this times the next one's
+    unfreeze_every: Count | None = None  # updates; then one more layer learns, from the heads down
+    frozen: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # beginnings of names: encoder.embedding
+    lora: LowRankConfig | None = None  # the body learns by low-rank products alone, which end up in its weights
     clip: Annotated[float, Field(gt=0.0)] | None = 1.0  # highest global norm of the gradient
     precision: Literal["auto", "bf16", "fp32"] = "auto"  # of forward and backward; masters are always float32
     packed: bool | Literal["auto"] = "auto"  # sentences end to end in rows of one size; auto: on a GPU, if possible

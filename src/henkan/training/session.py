@@ -20,7 +20,7 @@ from henkan.data.plan import Plan, Shards
 from henkan.errors import ConfigError, FolderError, NonFiniteLoss, ProcessLost, Stopped
 from henkan.objectives.base import Learner
 from henkan.progress import describe
-from henkan.training import distributed, update, validation
+from henkan.training import distributed, tuning, update, validation
 from henkan.training.checkpoint import Checkpoint, Checkpoints, average, storage, write_json
 from henkan.training.limits import BudgetLimit, Clock, EpochsLimit, Limit, StepsLimit
 from henkan.training.log import Log, RunLog, SilentLog
@@ -82,6 +82,7 @@ class Session:
         resume: bool,
         console: Console | None,
     ) -> None:
+        self._model = model
         self._options = options
         self._folder = folder
         self._console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
@@ -91,6 +92,7 @@ class Session:
 
         device = distributed.local_device()
         self.precision = self._choose_precision(device)
+        tuning.prepare_for(model, options)
         self._learner = Learner(model, task.objective, options.feeding()).to(device).train()
         place = partial(task.place, update.SPLIT)
         lengths = task.lengths(update.SPLIT)
@@ -207,9 +209,9 @@ class Session:
         state, updater, began = self.state, self.updater, time.monotonic()
         optimiser = updater.optimiser.tensors()  # of all ranks
         if distributed.rank() == 0:
-            files = {"masters": updater.weights.views(updater.weights.flat), "optimiser": optimiser}
+            files = {"masters": updater.weights.named(updater.weights.flat), "optimiser": optimiser}
             if updater.ema is not None:
-                files["ema"] = updater.weights.views(updater.ema.flat)
+                files["ema"] = updater.weights.named(updater.ema.flat)
             if buffers := persistent_buffers(self._learner):
                 files["buffers"] = buffers
             facts = {
@@ -254,13 +256,14 @@ class Session:
         self.updater.weights.release(self._flat(named))
         buffers = best.tensors("buffers") if best.has("buffers") else {}
         self._learner.load_state_dict(buffers, strict=False)
+        tuning.finished(self._model, self._options)
         state.elapsed = self._clock.elapsed()
         if distributed.rank() == 0:
             self._write_best(judged, averaged)
         reason = self._reason()
         self._end(reason)
         return Result(
-            model_part({**named, **buffers}),
+            all_weights(self._model),
             judged.update,
             judged.loss,
             judged.scores,
@@ -315,7 +318,7 @@ class Session:
         weights.load(checkpoint.tensors("masters"), place)
         self.updater.optimiser.load(checkpoint.tensors("optimiser"), place)
         if ema is not None:
-            fill(weights.views(ema.flat), checkpoint.weights(), place)
+            fill(weights.named(ema.flat), checkpoint.weights(), place)
         if checkpoint.has("buffers"):
             self._learner.load_state_dict(checkpoint.tensors("buffers"), strict=False)
         try:
@@ -341,7 +344,7 @@ class Session:
     def _flat(self, named: Mapping[str, Tensor]) -> Tensor:
         """Weights by name, laid out like the masters."""
         flat = torch.zeros_like(self.updater.weights.flat)
-        fill(self.updater.weights.views(flat), named, str(self._checkpoints.folder))
+        fill(self.updater.weights.named(flat), named, str(self._checkpoints.folder))
         return flat
 
     def _tell_validation(self, found: Best, better: bool, what: str) -> None:
@@ -399,6 +402,7 @@ def persistent_buffers(module: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in module.state_dict().items() if name not in parameters}
 
 
-def model_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of a learner's tensors those of its model, under the model's own names."""
-    return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+def all_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Copies on the processor of parameters, a tied one once, and of persistent buffers."""
+    found = {**dict(model.named_parameters()), **persistent_buffers(model)}
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in found.items()}
