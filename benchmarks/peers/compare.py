@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
             if name == "A" and "ctranslate2" in python:
                 measured = decoding.settings(given.quick)
                 comparisons += decoding.compare_ctranslate2(
-                    folder, work, output, python["ctranslate2"], measured, *common
+                    folder, work, output, python["ctranslate2"], measured, *common, given.precision
                 )
             if name == "B" and "opennmt" in python:
                 comparisons += decoding.compare_opennmt(folder, work, output, python["opennmt"], *common)
@@ -94,6 +94,7 @@ def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--models", default="A,B")
     parser.add_argument("--only", default="training,decoding")
     parser.add_argument("--without", default="", help="peers to leave out: opennmt,eole,joeynmt,ctranslate2")
+    parser.add_argument("--precision", default="auto", help="of Henkan when decoding A: auto, fp32, bf16 or int8")
     parser.add_argument("--tokens", type=int, default=4000, help="real target tokens of an update, about")
     parser.add_argument("--quick", action="store_true", help="3 rounds of 5 seconds, 250 sentences")
     parser.add_argument("--rounds", type=int)

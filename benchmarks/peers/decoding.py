@@ -64,10 +64,10 @@ def settings(quick: bool) -> list[Setting]:
     return found
 
 
-def henkan_worker(folder: Path, workload: Path, output: Path, threads: int) -> Worker:
+def henkan_worker(folder: Path, workload: Path, output: Path, threads: int, precision: str = "auto") -> Worker:
     """Henkan with a model folder."""
     command = [sys.executable, "-m", "benchmarks.peers.henkan_worker", str(folder), str(workload / "raw" / "test.en")]
-    return Worker([*command, str(threads)], output / "henkan_worker.txt", {})
+    return Worker([*command, str(threads), precision], output / f"henkan_worker_{precision}.txt", {})
 
 
 def compare_ctranslate2(
@@ -79,11 +79,12 @@ def compare_ctranslate2(
     rounds: int,
     threads: int,
     say: Callable[[str], None],
+    precision: str = "auto",
 ) -> list[Comparison]:
     """Henkan beside CTranslate2 with as many workers of one thread, its best setting: float32 and int8."""
     names = {"float32": f"CTranslate2 float32, {threads} workers", "int8": f"CTranslate2 int8, {threads} workers"}
     with contextlib.ExitStack() as stack:
-        workers = {"Henkan": stack.enter_context(henkan_worker(folder, workload, output, threads))}
+        workers = {"Henkan": stack.enter_context(henkan_worker(folder, workload, output, threads, precision))}
         for kind, name in names.items():
             converted = output / f"ctranslate2_{kind}"
             extra = [] if kind == "float32" else ["--quantisation", kind]

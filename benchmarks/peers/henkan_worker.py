@@ -1,4 +1,4 @@
-"""Henkan, answering: ``python -m benchmarks.peers.henkan_worker MODEL SOURCES PROCESSES``.
+"""Henkan, answering: ``python -m benchmarks.peers.henkan_worker MODEL SOURCES PROCESSES [PRECISION]``.
 
 Settings of a request are those of :class:`decoding.Setting`; with ``exact`` the network computes in float32 as it was
 trained. Texts in, texts out: subwords are in the time. Outputs are ranked by their mean log-probability, as CTranslate2
@@ -17,10 +17,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from henkan.decode.beam import BeamOptions
 from henkan.model import load
+from henkan.models.inference import Precision
 from henkan.tasks.translator import Translator
 from henkan.tasks.workers import Workers
 
@@ -35,10 +36,10 @@ LENGTHS = {"max_ratio": 0, "max_extra": 100, "max_length": 100}
 class Decoding:
     """A loaded model and the texts it is asked for."""
 
-    def __init__(self, folder: str, texts: list[str], processes: int) -> None:
+    def __init__(self, folder: str, texts: list[str], processes: int, precision: Precision) -> None:
         self.workers = Workers(processes)
         self.workers.prepare()
-        self.model = load(folder)
+        self.model = load(folder, precision=precision)
         self.texts = texts
         self.memory = 0.0
 
@@ -98,8 +99,8 @@ class Decoding:
 
 
 def main() -> None:
-    folder, file, processes = sys.argv[1:]
-    decoding = Decoding(folder, read_lines(Path(file)), int(processes))
+    folder, file, processes, precision = [*sys.argv[1:], "auto"][:4]
+    decoding = Decoding(folder, read_lines(Path(file)), int(processes), cast(Precision, precision))
     answer(decoding.translate, lambda: decoding.memory)
 
 

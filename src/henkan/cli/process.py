@@ -1,7 +1,8 @@
 """How this process uses processors, memory and its output. A library leaves that to its host, the command line.
 
-All were measured (docs/log.md). Threads and memory together make training on two quiet cores a fifth to a quarter
-faster; the threads alone made it six times faster than the default while both cores had other work, and no faster with one busy.
+What is set was measured (docs/log.md). Threads and memory together make training on two quiet cores a fifth to a
+quarter faster. The threads alone made it six times faster than the default while both cores had other work, and no
+faster with one busy.
 """
 
 import ctypes
