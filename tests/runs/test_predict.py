@@ -152,6 +152,7 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux cop
 @pytest.mark.parametrize("output_format", ["text", "jsonl"])
 def test_who_does_the_work_changes_no_output(toy_model: Model, monkeypatch: pytest.MonkeyPatch, output_format: str):
     monkeypatch.setattr("henkan.tasks.translator.BATCH_ROWS_CPU", 24)  # so that there is something to share
+    monkeypatch.setattr("henkan.tasks.workers._prepared", 0)  # other tests have run on several threads here
     lines = [*SOURCES, "", *SOURCES[:7], " ".join(SOURCES), "   ", "ka"]
     given = [(1, lines[:20]), (21, []), (21, lines[20:30]), (31, lines[30:])]
 

@@ -25,13 +25,16 @@ def test_alone_the_work_is_done_here_and_in_order():
     assert done == [(str(piece), (piece * piece, os.getpid(), 1)) for piece in range(5)]
 
 
-def test_every_piece_is_done_once_by_one_of_the_processes():
+@pytest.mark.parametrize("prepared", [False, True])
+def test_every_piece_is_done_once_by_one_of_the_processes(monkeypatch: pytest.MonkeyPatch, prepared: bool):
+    """Processes get several threads only where this one was told in time to run on one; nothing is computed here."""
+    monkeypatch.setattr(workers, "_prepared", os.getpid() if prepared else 0)
     done = dict(Workers(3, threads=2).results(told, ((piece, piece) for piece in range(40))))
     assert {piece: square for piece, (square, _, _) in done.items()} == {piece: piece**2 for piece in range(40)}
     processes = {process for _, process, _ in done.values()}
     assert os.getpid() not in processes
     assert 1 < len(processes) <= 3
-    assert {threads for _, _, threads in done.values()} == {2}
+    assert {threads for _, _, threads in done.values()} == {2 if prepared else 1}
 
 
 def test_whoever_is_free_takes_the_next():

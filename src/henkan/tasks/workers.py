@@ -31,6 +31,9 @@ R = TypeVar("R")
 MOST_BY_DEFAULT = 8
 """Processes, where nobody said how many: each needs memory for a batch."""
 
+_prepared = 0
+"""The process that was told to run on one thread before it computed anything, so that its copies may run on several."""
+
 _PATIENCE = 0.05
 """Seconds until somebody who had no piece of work is asked again."""
 
@@ -41,8 +44,9 @@ class Workers:
 
     Args:
         processes: 1: this process does it, on the threads that torch has been told.
-        threads: of each process where there are several. More than one needs a process in which nothing has yet run
-            on several threads: the library under torch does not survive being copied then.
+        threads: of each process where there are several. The library under torch does not survive being copied once
+            it has run on several threads, so processes get one each unless this one has been told, by :meth:`prepare`
+            before it computed anything, to run on one.
 
     Raises:
         ConfigError: less than one, or several processes on a system that cannot copy a running one.
@@ -69,7 +73,9 @@ class Workers:
 
     def prepare(self) -> None:
         """Tell torch how many threads this process gets, before it computes anything."""
+        global _prepared
         torch.set_num_threads(self.threads if self.processes == 1 else 1)
+        _prepared = os.getpid() if self.processes > 1 else 0
 
     def results(self, work: Callable[[P], R], pieces: Iterable[tuple[K, P] | None]) -> Iterator[tuple[K, R]]:
         """``work`` done on each piece, as it is ready: in any order, so each piece comes with a key that stays here.
@@ -153,7 +159,8 @@ class _Crew:
 
     def _hire(self) -> Connection:
         ours, theirs = self._context.Pipe()
-        arguments = (self._work, self._workers.threads, theirs, [ours, *self._processes])
+        threads = self._workers.threads if _prepared == os.getpid() else 1
+        arguments = (self._work, threads, theirs, [ours, *self._processes])
         process = self._context.Process(target=_serve, args=arguments, daemon=True)
         with _ready_to_be_copied():
             process.start()
