@@ -2,7 +2,7 @@
 # make demo    train and score a real translator in minutes            DEMO_ARGS="--to ja"
 # make test    lint, types and all quick tests
 # make slow    tests that train for a minute or more
-# make bench   speed, memory and growth of everything, in minutes      BENCH_ARGS="training --output /tmp/bench"
+# make bench   speed, memory and growth of everything, in minutes      BENCH_ARGS="training --quick"
 # make bench-peers PEERS_DIR=FOLDER   Henkan beside other toolkits; see benchmarks/peers/README.md   BENCH_ARGS=--quick
 # PIP_ARGS goes to pip as it is, for instance to choose where torch comes from
 

@@ -12,6 +12,7 @@ Each objective reads one head of the output and the labels of that name. :class:
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -46,8 +47,9 @@ class _OneHead(Objective):
         assert isinstance(found, Tensor)
         return {self.head: self._sum(found.to(torch.promote_types(found.dtype, torch.float32)), batch)}
 
+    @abstractmethod
     def _sum(self, found: Tensor, batch: Batch) -> Tensor:
-        raise AssertionError
+        """Of one head's output, at least float32."""
 
 
 class ClassCrossEntropy(_OneHead):
