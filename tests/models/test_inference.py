@@ -4,10 +4,14 @@ import pytest
 import torch
 
 import zoo
+from henkan.decoders.luong import LuongDecoder
+from henkan.decoders.packed_luong import PackedLuongDecoder
 from henkan.decoders.packed_transformer import PackedTransformerDecoder
 from henkan.encoders.packed_transformer import PackedTransformerEncoder
+from henkan.encoders.recurrent import RecurrentEncoder
 from henkan.models import inference
-from henkan.models.inference import Inference, for_inference
+from henkan.models.encoder_decoder import EncoderDecoderConfig
+from henkan.models.inference import Inference, for_inference, trained_for_inference
 from henkan.nn.packed import PackedStepScores
 from henkan.nn.product import fast_in_bf16, has_tiles, native_kinds
 from henkan.tensors import Tokens
@@ -70,6 +74,23 @@ def test_bf16_products_are_close(name, tokens):
         assert torch.equal(scores.argmax(), scores.top(3)[1][:, 0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["transformer, pre-norm, all tied", "luong, general, 2 layers, fed"])
+@torch.inference_mode()
+def test_between_two_updates_it_has_the_weights_of_the_moment(name, dtype, tokens):
+    model = zoo.build(zoo.CONFIGS[name], torch.float32).to(dtype)
+    close = 1e-4 if dtype == torch.float32 else 0.1
+    for factor in (0.5, 0.5):
+        for parameter in model.parameters():
+            parameter *= factor
+        expected = scores_of(model.float(), tokens)
+        quick = trained_for_inference(model.to(dtype))
+        for (log_probs, best), (wanted, wanted_best) in zip(scores_of(quick, tokens), expected, strict=True):
+            torch.testing.assert_close(log_probs, wanted, rtol=close, atol=close)
+            torch.testing.assert_close(best, wanted_best, rtol=close, atol=close)
+    assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+
+
 def test_the_model_stays_as_it_is_and_its_weights_are_shared(tokens):
     model = zoo.build(zoo.CONFIGS["transformer, pre-norm, all tied"], torch.float32)
     before = dict(model.named_modules())
@@ -92,16 +113,32 @@ def test_made_once_and_again_when_weights_change(monkeypatch):
     assert kept.of(model) is not second
 
 
-@pytest.mark.parametrize("name", ["transformer, pre-norm, all tied", "transformer, post-norm"])
+WRITTEN_IN_ONE = {
+    "transformer, pre-norm, all tied": (PackedTransformerEncoder, PackedTransformerDecoder),
+    "transformer, post-norm": (PackedTransformerEncoder, PackedTransformerDecoder),
+    "luong, general, 1 layers, fed": (RecurrentEncoder, PackedLuongDecoder),
+    "luong, general, 2 layers, not fed": (RecurrentEncoder, PackedLuongDecoder),
+    "luong, dot, 2 layers, fed": (RecurrentEncoder, PackedLuongDecoder),
+    "luong, both directions below": (RecurrentEncoder, PackedLuongDecoder),
+    "luong, additive, 1 layers, fed": (RecurrentEncoder, LuongDecoder),
+    "luong, gru, projected start": (RecurrentEncoder, LuongDecoder),
+}
+"""What encoder and decoder of a model for outputs are, where there is a C++ compiler."""
+
+
+@pytest.mark.parametrize("name", WRITTEN_IN_ONE)
 @pytest.mark.parametrize("products", sorted(native_kinds(), key=str), ids=str)
 @torch.inference_mode()
-def test_transformers_written_in_one(name, products, tokens):
+def test_written_in_one(name, products, tokens):
     """Each step is a call of C++; prompts of several lengths, beams, sources that leave, and where it looked."""
     model = zoo.build(zoo.CONFIGS[name], torch.float32)
+    if not name.startswith("transformer"):
+        for parameter in model.parameters():
+            parameter *= 0.5  # a recurrence carries what was rounded on
     quick = for_inference(model, products)
     if products == torch.bfloat16 and has_tiles():
         pytest.skip("tiles of bf16 are used step by step")
-    assert isinstance(quick.encoder, PackedTransformerEncoder) and isinstance(quick.decoder, PackedTransformerDecoder)
+    assert (type(quick.encoder), type(quick.decoder)) == WRITTEN_IN_ONE[name]
     close = 1e-5 if products == torch.float32 else 0.1
     source, prompts = tokens[0], zoo.tokens([1, 3, 2])
     real = source.mask[:, :, None]
@@ -129,3 +166,32 @@ def test_a_token_that_is_not_in_the_vocabulary(tokens):
     strange = Tokens(tokens[0].ids + 10_000, tokens[0].mask)
     with pytest.raises(IndexError):
         quick.encode(strange)
+
+
+@pytest.mark.parametrize(
+    "cell", [{"peephole": True}, {"forget_gate": False}, {"coupled": True, "peephole": True}], ids=str
+)
+@torch.inference_mode()
+def test_every_generation_of_the_lstm(cell, tokens):
+    """More rows than climb side by side, so that a step is cut into parts."""
+    if not native_kinds():
+        pytest.skip("no C++ compiler here")
+    settings = zoo.CONFIGS["luong, general, 2 layers, fed"].model_dump()
+    for part in ("encoder", "decoder"):
+        settings[part]["cell"] |= cell
+    model = zoo.build(EncoderDecoderConfig.model_validate(settings), torch.float32)
+    quick, rows = for_inference(model), 70
+    assert type(quick.decoder) is PackedLuongDecoder
+    source = zoo.tokens([4, *torch.randint(1, 5, (rows - 1,)).tolist()])
+    steps = [zoo.tokens([1] * rows), *(zoo.tokens([1] * rows * 3) for _ in range(4))]
+    parents = [torch.randint(3, (rows, 3)) for _ in steps]
+    found = []
+    for each in (quick, model):
+        scores, state = each.step(steps[0], each.start(source, rows, 8))
+        state = state.expand(3)
+        for inputs, chosen in zip(steps[1:], parents, strict=False):
+            scores, state = each.step(inputs, state.reorder(chosen))
+            found.append(scores.log_probs())
+    half = len(found) // 2
+    for one, other in zip(found[:half], found[half:], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from henkan.nn.product import PackedProduct, native_kinds, product_plain, whole_numbers
-from henkan.nn.top import top_plain
+from henkan.nn.product import PackedBest, PackedProduct, native_kinds, product_plain, whole_numbers
+from henkan.nn.top import top_again_plain, top_plain
 
 KINDS = sorted(native_kinds(), key=str)
 
@@ -83,3 +83,25 @@ def test_several_threads_have_the_same(dtype):
         assert torch.equal(product.best(x, 3)[1], best[1])
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("outputs", "k"), [(1, 1), (5, 5), (64, 3), (1000, 8), (8001, 13), (300, 100)])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_the_best_of_whole_numbers_made_again(outputs, k, with_bias):
+    if torch.int8 not in KINDS:
+        pytest.skip("this processor does not multiply whole numbers fast")
+    torch.manual_seed(outputs)
+    weight, x = torch.randn(outputs, 24), torch.randn(130, 24)
+    bias = torch.randn(outputs) if with_bias else None
+    best, ids = PackedBest(weight, bias, torch.int8)(x, k)
+    rounded = product_plain(x, weight, bias, torch.int8)
+    torch.testing.assert_close(best, top_again_plain(rounded, k, x, weight, bias)[0], rtol=1e-4, atol=1e-4)
+    exact = torch.log_softmax(torch.nn.functional.linear(x, weight, bias), -1).gather(1, ids)
+    torch.testing.assert_close(best, exact, rtol=1e-3, atol=0.02)
+    assert all(len(set(row)) == k for row in ids.tolist())
+
+
+def test_the_best_of_float32_products_are_exact():
+    weight, x = torch.randn(50, 24), torch.randn(9, 24)
+    best, ids = PackedBest(weight, None, torch.float32)(x, 4)
+    torch.testing.assert_close((best, ids), top_plain(x @ weight.t(), 4), rtol=1e-4, atol=1e-4)

@@ -8,12 +8,17 @@ from dataclasses import replace
 from henkan.data.example import Pair
 
 
+def prefixed(text: str, prefix: str) -> str:
+    """The text with the prefix before it; one of nothing but spaces stays what it is."""
+    return prefix + text if text.strip() else text
+
+
 class PrefixedPairs:
     """The same pairs with a text before every source; read again at each iteration.
 
     Args:
         name: for messages.
-        prefix: with the space at its end, if there is to be one.
+        prefix: with the space at its end, if there is to be one; "" changes nothing.
     """
 
     def __init__(self, pairs: Iterable[Pair], name: str, prefix: str) -> None:
@@ -22,4 +27,6 @@ class PrefixedPairs:
         self.prefix = prefix
 
     def __iter__(self) -> Iterator[Pair]:
-        return (replace(pair, source=self.prefix + pair.source) for pair in self.pairs)
+        if not self.prefix:
+            return iter(self.pairs)
+        return (replace(pair, source=prefixed(pair.source, self.prefix)) for pair in self.pairs)

@@ -8,14 +8,17 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import nn
 
+from henkan.decoders.luong import LuongDecoder
+from henkan.decoders.packed_luong import PackedLuongDecoder
 from henkan.decoders.packed_transformer import PackedTransformerDecoder
 from henkan.decoders.transformer import TransformerDecoder
 from henkan.encoders.packed_transformer import PackedTransformerEncoder
+from henkan.encoders.recurrent import RecurrentEncoder
 from henkan.encoders.transformer import TransformerEncoder
 from henkan.errors import ConfigError
 from henkan.models.encoder_decoder import EncoderDecoder
-from henkan.nn.packed import step_twin, twin
-from henkan.nn.packed_transformer import UnknownPartError
+from henkan.nn.packed import UnknownPartError, step_twin, twin
+from henkan.nn.packed_lstm import read_by_native
 from henkan.nn.product import fast_in_bf16, has_tiles, native_kinds
 
 
@@ -44,6 +47,18 @@ def for_inference(model: EncoderDecoder, products: torch.dtype = torch.float32) 
     return made
 
 
+def trained_for_inference(model: EncoderDecoder) -> EncoderDecoder:
+    """:func:`for_inference` of a model between two updates, whose weights are as training computes with them.
+
+    The parts that are fastest compute in float32 but for their products, so bf16 weights are copied as float32; the
+    products stay bf16 where that is fast.
+    """
+    dtype = next(model.parameters()).dtype
+    if dtype == torch.float32 or next(model.parameters()).device.type != "cpu":
+        return for_inference(model)
+    return for_inference(copy.deepcopy(model).float(), product_type("auto"))
+
+
 def _write_in_one(model: nn.Module, products: torch.dtype) -> None:
     """Encoders and decoders that are written in C++ from end to end take the place of those that are not."""
     for parent in list(model.modules()):
@@ -54,6 +69,10 @@ def _write_in_one(model: nn.Module, products: torch.dtype) -> None:
                         setattr(parent, name, PackedTransformerEncoder(part, products).eval())
                     case TransformerDecoder():
                         setattr(parent, name, PackedTransformerDecoder(part, products).eval())
+                    case LuongDecoder():
+                        setattr(parent, name, PackedLuongDecoder(part, products).eval())
+                    case RecurrentEncoder():
+                        read_by_native(part, products)
             except UnknownPartError:
                 continue
 

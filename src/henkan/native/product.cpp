@@ -23,8 +23,7 @@ void product(int64_t rows, int64_t threads, const Matrix &matrix, const float *x
              int64_t out_row) {
     static thread_local Scratch scratch;
     scratch.clear();
-    const Narrow narrow = scratch.narrow<Kind>(rows, matrix.inputs);
-    for (int64_t n = 0; n < rows; n++) Kind::narrow(x + n * x_row, matrix.inputs, narrow, n);
+    const Narrow narrow = narrowed<Kind>(scratch, rows, matrix.inputs, [&](int64_t n) { return x + n * x_row; });
     const int64_t count = panels(matrix);
     const int team = rows * matrix.inputs * matrix.outputs < (1 << 20) ? 1 : static_cast<int>(threads);
     auto sink = [&](int64_t row, int64_t column, const Floats *values) {
@@ -84,29 +83,59 @@ __attribute__((noinline)) inline void read_panel(const Floats *values, int64_t l
         for (int64_t j = 0; j < (left < PANEL ? left : PANEL); j++) found.offer(own[j / LANES][j % LANES], first + j);
 }
 
-// The best k of W x + b in each row and their log-probabilities; no row of sums is ever whole.
+// Where products are rounded: what the best are made of again. Null: nothing is.
+struct Again {
+    const float *weight, *bias; // (outputs, inputs), (outputs)
+    float operator()(const float *hidden, int64_t inputs, int64_t id) const {
+        const float *w = weight + id * inputs;
+        float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t j = 0; j < inputs; j++) sum += hidden[j] * w[j];
+        return bias == nullptr ? sum : sum + bias[id];
+    }
+};
+
+// The best k of W x + b in each row and their log-probabilities; no row of sums is ever whole. The best `candidates`
+// are made again where `again` says so, and take the place of the rounded ones.
 template <class Kind>
-void best(int64_t rows, int64_t threads, const Matrix &matrix, const float *hidden, int64_t k, float *found,
-          int64_t *ids) {
+void best(int64_t rows, int64_t threads, const Matrix &matrix, const float *hidden, int64_t k, int64_t candidates,
+          const Again &again, float *found, int64_t *ids) {
     const int64_t team = rows < 16 ? 1 : threads, parts = up((rows + 95) / 96, team); // what 96 rows need stays near
 #pragma omp parallel for schedule(static) num_threads(static_cast<int>(team)) if (team > 1)
     for (int64_t part = 0; part < parts; part++) {
         static thread_local Scratch scratch;
+        static thread_local std::vector<int64_t> places;
         scratch.clear();
         const int64_t begin = rows * part / parts, count = rows * (part + 1) / parts - begin;
-        const Narrow narrow = scratch.narrow<Kind>(count, matrix.inputs);
+        const float *own = hidden + begin * matrix.inputs;
+        const Narrow narrow =
+            narrowed<Kind>(scratch, count, matrix.inputs, [&](int64_t n) { return own + n * matrix.inputs; });
+        float *values = scratch.take<float>(count * candidates);
+        places.resize(static_cast<size_t>(count * candidates));
         std::vector<PanelPowers> powers(static_cast<size_t>(count));
-        for (int64_t n = 0; n < count; n++) {
-            Kind::narrow(hidden + (begin + n) * matrix.inputs, matrix.inputs, narrow, n);
-            Best{k, found + (begin + n) * k, ids + (begin + n) * k}.clear();
-        }
-        multiply<Kind>(matrix, narrow, count, 0, panels(matrix), [&](int64_t n, int64_t column, const Floats *values) {
-            Best list{k, found + (begin + n) * k, ids + (begin + n) * k};
-            read_panel(values, matrix.outputs - column, column, powers[static_cast<size_t>(n)], list);
+        auto list = [&](int64_t n) {
+            return Best{candidates, values + n * candidates, places.data() + n * candidates};
+        };
+        for (int64_t n = 0; n < count; n++) list(n).clear();
+        multiply<Kind>(matrix, narrow, count, 0, panels(matrix), [&](int64_t n, int64_t column, const Floats *sums) {
+            Best some = list(n);
+            read_panel(sums, matrix.outputs - column, column, powers[static_cast<size_t>(n)], some);
         });
         for (int64_t n = 0; n < count; n++) {
-            const float normaliser = powers[static_cast<size_t>(n)].normaliser();
-            for (int64_t i = 0; i < k; i++) found[(begin + n) * k + i] -= normaliser;
+            PanelPowers &power = powers[static_cast<size_t>(n)];
+            const Best some = list(n);
+            Best last{k, found + (begin + n) * k, ids + (begin + n) * k};
+            last.clear();
+            for (int64_t i = 0; i < candidates; i++) {
+                float value = some.best[i];
+                if (again.weight != nullptr) {
+                    value = again(own + n * matrix.inputs, matrix.inputs, some.ids[i]);
+                    power.totals[0] += exponential(value - power.highest) - exponential(some.best[i] - power.highest);
+                }
+                last.offer(value, some.ids[i]);
+            }
+            const float normaliser = power.normaliser();
+            for (int64_t i = 0; i < k; i++) last.best[i] -= normaliser;
         }
     }
 }
@@ -134,8 +163,9 @@ extern "C" int64_t henkan_product_kinds() {
         product<KIND>(rows, threads, *matrix, x, x_row, out, out_row);                                                 \
     }                                                                                                                  \
     extern "C" void henkan_best_##NAME(int64_t rows, int64_t threads, const Matrix *matrix, const float *hidden,        \
-                                       int64_t k, float *found, int64_t *ids) {                                        \
-        best<KIND>(rows, threads, *matrix, hidden, k, found, ids);                                                     \
+                                       int64_t k, int64_t candidates, const float *weight, const float *bias,          \
+                                       float *found, int64_t *ids) {                                                   \
+        best<KIND>(rows, threads, *matrix, hidden, k, candidates, Again{weight, bias}, found, ids);                    \
     }
 
 EXPORT(Float32, float, float32, 0.0f)

@@ -211,4 +211,21 @@ class Scratch {
     }
 };
 
+// Rows of numbers made narrow; `from(n)`: where row n begins.
+template <class Kind, class From>
+Narrow narrowed(Scratch &scratch, int64_t rows, int64_t inputs, From &&from) {
+    const Narrow narrow = scratch.narrow<Kind>(rows, inputs);
+    for (int64_t n = 0; n < rows; n++) Kind::narrow(from(n), inputs, narrow, n);
+    return narrow;
+}
+
+// W y + b of some rows, (rows, outputs).
+template <class Kind> float *outputs(Scratch &scratch, const Matrix &matrix, const Narrow &narrow, int64_t rows) {
+    float *out = scratch.take<float>(rows * matrix.outputs);
+    multiply<Kind>(matrix, narrow, rows, 0, panels(matrix), [&](int64_t row, int64_t column, const Floats *values) {
+        put(out + row * matrix.outputs, column, matrix.outputs, values, newer);
+    });
+    return out;
+}
+
 } // namespace

@@ -143,28 +143,17 @@ __attribute__((noinline)) inline void activate(int64_t kind, float *values, int6
 template <class Kind> class Ascent {
     Scratch &scratch;
 
-    // W y + b to (rows, outputs).
-    float *product(const Matrix &matrix, const Narrow &narrow) {
-        float *out = scratch.take<float>(rows * matrix.outputs);
-        multiply<Kind>(matrix, narrow, rows, 0, panels(matrix), [&](int64_t row, int64_t column, const Floats *values) {
-            put(out + row * matrix.outputs, column, matrix.outputs, values, newer);
-        });
-        return out;
-    }
-
     // x = after(x + W y + b)
-    void join(const Matrix &matrix, const Narrow &narrow, const Norm &after) {
-        multiply<Kind>(matrix, narrow, rows, 0, panels(matrix), [&](int64_t row, int64_t column, const Floats *values) {
+    void join(const Matrix &matrix, const Narrow &inputs, const Norm &after) {
+        multiply<Kind>(matrix, inputs, rows, 0, panels(matrix), [&](int64_t row, int64_t column, const Floats *values) {
             put(x + row * width, column, width, values, sum);
         });
         if (after.weight != nullptr)
             for (int64_t n = 0; n < rows; n++) normalise(after, x + n * width, width, x + n * width);
     }
 
-    Narrow narrowed(const float *y, int64_t inputs) {
-        const Narrow narrow = scratch.narrow<Kind>(rows, inputs);
-        for (int64_t n = 0; n < rows; n++) Kind::narrow(y + n * inputs, inputs, narrow, n);
-        return narrow;
+    Narrow narrow(const float *y, int64_t inputs) {
+        return narrowed<Kind>(scratch, rows, inputs, [&](int64_t n) { return y + n * inputs; });
     }
 
     const float *normalised(const Norm &norm) {
@@ -184,11 +173,11 @@ template <class Kind> class Ascent {
     // `inside(projected, contexts)`: queries, keys and values (rows, 3 width) to contexts (rows, width).
     template <class Inside> void attend_self(const SelfAttention &part, Inside inside) {
         scratch.clear();
-        const Narrow narrow = narrowed(normalised(part.around.before), width);
-        const float *projected = product(part.inputs, narrow);
+        const Narrow narrow_x = narrow(normalised(part.around.before), width);
+        const float *projected = outputs<Kind>(scratch, part.inputs, narrow_x, rows);
         float *contexts = scratch.take<float>(rows * width);
         inside(projected, contexts);
-        join(part.output, narrowed(contexts, width), part.around.after);
+        join(part.output, narrow(contexts, width), part.around.after);
     }
 
     // `inside(queries, contexts)`, both (rows, width); who asks is copied to `asking` where that is not null.
@@ -196,18 +185,18 @@ template <class Kind> class Ascent {
         scratch.clear();
         const float *y = normalised(part.around.before);
         if (asking != nullptr) std::memcpy(asking, y, sizeof(float) * static_cast<size_t>(rows * width));
-        const float *queries = product(part.query, narrowed(y, width));
+        const float *queries = outputs<Kind>(scratch, part.query, narrow(y, width), rows);
         float *contexts = scratch.take<float>(rows * width);
         inside(queries, contexts);
-        join(part.output, narrowed(contexts, width), part.around.after);
+        join(part.output, narrow(contexts, width), part.around.after);
     }
 
     void feed_forward(const FeedForward &part) {
         scratch.clear();
-        const Narrow narrow = narrowed(normalised(part.around.before), width);
-        float *inner = product(part.inner, narrow);
+        const Narrow narrow_x = narrow(normalised(part.around.before), width);
+        float *inner = outputs<Kind>(scratch, part.inner, narrow_x, rows);
         activate(part.activation, inner, rows * part.inner.outputs);
-        join(part.outer, narrowed(inner, part.inner.outputs), part.around.after);
+        join(part.outer, narrow(inner, part.inner.outputs), part.around.after);
     }
 };
 

@@ -19,8 +19,9 @@ from henkan.nn.feedforward import FeedForward
 from henkan.nn.gru import GRUCell, ResetAfterGRUCell
 from henkan.nn.heads import Alignment, LinearTokenScores, TokenHead
 from henkan.nn.lstm import LSTMCell
-from henkan.nn.product import PackedProduct
+from henkan.nn.product import Matrix, PackedBest, PackedProduct
 from henkan.nn.rnn import RNNCell
+from henkan.nn.scores import GeneralScores
 from henkan.tensors import StepScores
 
 
@@ -33,6 +34,8 @@ def twin(part: nn.Module, dtype: torch.dtype) -> nn.Module | None:
             return PackedFeedForward(part, dtype)
         case TokenHead():
             return PackedTokenHead(part, dtype)
+        case GeneralScores():
+            return PackedGeneralScores(part, dtype)
         case _:
             return None
 
@@ -50,6 +53,29 @@ def step_twin(part: nn.Module, dtype: torch.dtype) -> nn.Module | None:
             return PackedRNNCell(part, dtype)
         case _:
             return None
+
+
+class UnknownPartError(Exception):
+    """A part that is not written in C++."""
+
+
+def matrix_of(part: object) -> Matrix:
+    """The weights of a packed part with one product, for the functions of ``native``.
+
+    Raises:
+        UnknownPartError: they do not serve it.
+    """
+    product = part.product if isinstance(part, PackedLinear) else part
+    if not isinstance(product, PackedProduct) or product.panels is None:
+        raise UnknownPartError
+    return product.panels.matrix
+
+
+def check_tokens(ids: Tensor, vocabulary: int) -> None:
+    """IndexError unless all ids are in a vocabulary of this size."""
+    low, high = ids.aminmax()
+    if int(low) < 0 or int(high) >= vocabulary:
+        raise IndexError(f"token {int(low)} or {int(high)}: expected at least 0 and below {vocabulary}")
 
 
 class PackedLinear(nn.Module):
@@ -78,13 +104,29 @@ class PackedFeedForward(nn.Module):
         return self.outer(self.activation(self.inner(vectors)))
 
 
+class PackedGeneralScores(nn.Module):
+    """:class:`GeneralScores`; only the keys' product is packed."""
+
+    def __init__(self, scores: GeneralScores, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.product = PackedProduct(scores.weight, None, dtype)
+
+    def project(self, states: Tensor) -> Tensor:
+        """(N, S, key width) to (N, S, query width)."""
+        return self.product(states)
+
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """(N, T, D), (N, S, D) to (N, T, S)."""
+        return torch.bmm(queries, keys.transpose(1, 2))
+
+
 class PackedTokenHead(nn.Module):
     """:class:`TokenHead`; whole targets are scored with the weight as it is."""
 
     def __init__(self, head: TokenHead, dtype: torch.dtype) -> None:
         super().__init__()
         self.weight, self.bias = head.weight, head.bias
-        self._product = PackedProduct(head.weight, head.bias, dtype)
+        self._best = PackedBest(head.weight, head.bias, dtype)
 
     def forward(self, hidden: Tensor, alignment: Alignment | None = None) -> LinearTokenScores:
         """Hidden (N, T, D)."""
@@ -92,14 +134,14 @@ class PackedTokenHead(nn.Module):
 
     def step(self, hidden: Tensor, alignment: Alignment) -> StepScores:
         """Hidden (N, D) of one step."""
-        return PackedStepScores(self._product, hidden, self.weight.detach(), self.bias, alignment.weights)
+        return PackedStepScores(self._best, hidden, self.weight.detach(), self.bias, alignment.weights)
 
 
 @dataclass(frozen=True)
 class PackedStepScores:
     """The scores of one step, made when they are asked for."""
 
-    product: PackedProduct
+    best: PackedBest
     hidden: Tensor  # (N, D)
     weight: Tensor  # (V, D)
     bias: Tensor | None  # (V,)
@@ -111,7 +153,7 @@ class PackedStepScores:
 
     def top(self, k: int) -> tuple[Tensor, Tensor]:
         """Log-probabilities (float32) and ids of the best k tokens, both (N, k)."""
-        return self.product.best(self.hidden, k)
+        return self.best(self.hidden, k)
 
     def log_probs(self) -> Tensor:
         """(N, V) in float32; nothing is rounded, for whoever asks for all of them will add them up with others."""
@@ -147,12 +189,13 @@ class PackedLSTMCell(nn.Module):
 
     def __init__(self, cell: LSTMCell, dtype: torch.dtype) -> None:
         super().__init__()
-        self.size = cell.size
-        self._forgetting = cell.forgetting
+        self.size, self.forgetting = cell.size, cell.forgetting
+        self.input_weight, self.hidden_weight = cell.input_weight.detach(), cell.hidden_weight.detach()
+        self.bias = cell.bias.detach()
         self._inputs = _Inputs(cell.input_weight, cell.bias, dtype)
         self._recurrent = PackedProduct(cell.hidden_weight, None, dtype)
         peepholes = cell.peephole_weight
-        self._peepholes = None if peepholes is None else peepholes.detach().to(pointwise.wide(peepholes.dtype))
+        self.peephole_weight = None if peepholes is None else peepholes.detach().to(pointwise.wide(peepholes.dtype))
 
     def start(self, rows: int) -> CellState:
         """Zeros: output and cell, (N, D) each."""
@@ -169,7 +212,7 @@ class PackedLSTMCell(nn.Module):
         after, cell_after, gates = torch.empty_like(hidden), torch.empty_like(cell), _gates(projected)
         recurrent = self._recurrent(hidden if seen is None else seen)
         pointwise.lstm_forward(
-            *(self._forgetting, projected, recurrent, self._peepholes, _real(hidden)),
+            *(self.forgetting, projected, recurrent, self.peephole_weight, _real(hidden)),
             *(hidden, cell, after, cell_after, gates),
         )
         return (after, cell_after.to(before.dtype))

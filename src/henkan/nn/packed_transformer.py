@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,15 +15,11 @@ from henkan.nn.biases import MaskAlone
 from henkan.nn.embeddings import TokenEmbedding
 from henkan.nn.feedforward import ACTIVATIONS
 from henkan.nn.multihead import SelfAttention, SourceAttention
-from henkan.nn.packed import PackedFeedForward, PackedLinear
+from henkan.nn.packed import PackedFeedForward, PackedLinear, UnknownPartError, check_tokens, matrix_of
 from henkan.nn.positions import SinusoidalPositions
 from henkan.nn.product import Matrix, PackedProduct
 from henkan.nn.residual import Residual
 from henkan.nn.segments import NoSegments
-
-
-class UnknownPartError(Exception):
-    """A part that is not written in C++."""
 
 
 class _Norm(ctypes.Structure):
@@ -110,9 +105,7 @@ class Stack:
 
     def check(self, ids: Tensor) -> None:
         """IndexError unless all ids are in the vocabulary."""
-        low, high = ids.aminmax()
-        if int(low) < 0 or int(high) >= len(self._table):
-            raise IndexError(f"token {int(low)} or {int(high)}: expected at least 0 and below {len(self._table)}")
+        check_tokens(ids, len(self._table))
 
 
 def absent(*parts: nn.Module) -> None:
@@ -137,25 +130,18 @@ def residual(module: nn.Module) -> _Residual:
     return _Residual(norm(module.before), norm(module.after))
 
 
-def _matrix(part: Any) -> Matrix:
-    product = part.product if isinstance(part, PackedLinear) else part
-    if not isinstance(product, PackedProduct) or product.panels is None:
-        raise UnknownPartError
-    return product.panels.matrix
-
-
 def self_attention(module: nn.Module, around: nn.Module) -> _SelfAttention:
     """An attention over oneself, whose products are packed."""
     if type(module) is not SelfAttention:
         raise UnknownPartError
-    return _SelfAttention(residual(around), _matrix(module.inputs), _matrix(module.output))
+    return _SelfAttention(residual(around), matrix_of(module.inputs), matrix_of(module.output))
 
 
 def source_attention(module: nn.Module, around: nn.Module) -> _SourceAttention:
     """An attention over a source, whose products are packed."""
     if type(module) is not SourceAttention:
         raise UnknownPartError
-    return _SourceAttention(residual(around), _matrix(module.query), _matrix(module.output))
+    return _SourceAttention(residual(around), matrix_of(module.query), matrix_of(module.output))
 
 
 def feed_forward(module: nn.Module, around: nn.Module) -> _FeedForward:
@@ -163,7 +149,9 @@ def feed_forward(module: nn.Module, around: nn.Module) -> _FeedForward:
     known = [ACTIVATIONS[name] for name in ("relu", "gelu", "silu")]
     if type(module) is not PackedFeedForward or module.activation not in known:
         raise UnknownPartError
-    return _FeedForward(residual(around), _matrix(module.inner), _matrix(module.outer), known.index(module.activation))
+    return _FeedForward(
+        residual(around), matrix_of(module.inner), matrix_of(module.outer), known.index(module.activation)
+    )
 
 
 def joined(parts: Sequence[nn.Module], dtype: torch.dtype) -> PackedProduct:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from henkan import native
-from henkan.nn.top import MOST, top, top_again
+from henkan.nn.top import MOST, SPARE, top, top_again
 
 MANY = 16
 """From so many rows on, tiles of bf16 (AMX) are faster than what is in ``native``."""
@@ -157,12 +157,20 @@ class Panels:
         self._product(len(rows), threads, self._address, rows, rows.stride(0), found, self.matrix.outputs)
         return found.view(*inputs.shape[:-1], -1)
 
-    def best(self, inputs: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Log-probabilities float32 and ids int64 of the best k of the M, both (N, k), best first; inputs (N, K)."""
+    def best(
+        self, inputs: Tensor, k: int, weight: Tensor | None = None, bias: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probabilities float32 and ids int64 of the best k of the M, both (N, k), best first; inputs (N, K).
+
+        With the weight, and the bias if there is one, the best few are made again in float32.
+        """
         inputs = inputs.contiguous()
         best = torch.empty(len(inputs), k)
         ids = torch.empty(len(inputs), k, dtype=torch.int64)
-        self._best(len(inputs), torch.get_num_threads(), self._address, inputs, k, best, ids)
+        candidates = k if weight is None else min(k + SPARE, self.matrix.outputs)
+        self._best(
+            *(len(inputs), torch.get_num_threads(), self._address, inputs, k, candidates, weight, bias, best, ids)
+        )
         return best, ids
 
 
@@ -216,3 +224,35 @@ class PackedProduct:
         if self.panels is not None and k <= min(MOST, len(self.weight)):
             return self.panels.best(inputs, k)
         return top(self(inputs), k)
+
+
+class PackedBest:
+    """The best of x W^T + b for one W (M, K) that never changes again; inference only.
+
+    Where rounded products are allowed, all M are made of whole numbers and the best few again in float32. So what is
+    returned is nearer to the exact numbers than by bf16 products, and twice as fast: only the normaliser is rounded.
+
+    Args:
+        weight: (M, K) of the inputs' type.
+        bias: (M,) or None.
+        dtype: the least exact type that products may have.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+        self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
+        self._panels = self._product = None
+        rounded = dtype in (torch.bfloat16, torch.int8) and weight.dtype == torch.float32 and weight.is_contiguous()
+        tiles = dtype == torch.bfloat16 and has_tiles()
+        if rounded and not tiles and weight.device.type == "cpu" and torch.int8 in native_kinds():
+            self._panels = Panels(weight, bias, torch.int8)
+        else:
+            self._product = PackedProduct(weight, bias, dtype)
+
+    def __call__(self, inputs: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Log-probabilities (float32) and ids of the best k of the M, both (N, k), best first; inputs (N, K)."""
+        if self._panels is None:
+            assert self._product is not None
+            return self._product.best(inputs, k)
+        if k <= min(MOST, len(self._weight)):
+            return self._panels.best(inputs, k, self._weight, self._bias)
+        return top_again(self._panels(inputs), k, inputs, self._weight, self._bias)

@@ -13,6 +13,7 @@ from henkan.data.plan import Shards
 from henkan.decode.beam import BeamOptions
 from henkan.metrics import MEASURES
 from henkan.models.encoder_decoder import EncoderDecoder
+from henkan.models.inference import trained_for_inference
 from henkan.objectives.base import Objective
 from henkan.tasks.preparation import Prepared
 from henkan.tasks.translator import Translator
@@ -32,12 +33,14 @@ class Translation:
         decoding: BeamOptions,
         reverse_source: bool,
         scores: Sequence[str],
+        prefix: str = "",
     ) -> None:
         self.prepared = prepared
         self.objective = objective
         self.decoding = decoding
         self.reverse_source = reverse_source
         self.scores = scores
+        self.prefix = prefix
         self.corpora = {"train": prepared.train, "valid": prepared.valid}
 
     def lengths(self, split: str) -> Shards:
@@ -69,7 +72,8 @@ class Translation:
         # an untrained model does not know where to end: let it not write much more than its source
         shorter = {"beam": 1, "n_best": 1, "max_ratio": self.decoding.max_ratio / 2}
         greedy = self.decoding.model_copy(update=shorter)
-        translator = Translator.of(model, self.prepared.tokenizers, self.reverse_source, greedy)
+        fast = trained_for_inference(model)
+        translator = Translator.of(fast, self.prepared.tokenizers, self.reverse_source, greedy, self.prefix)
         outputs = [found[0].text for found in translator.predict(sources, scored=False)]
         return {name: MEASURES[name](outputs, references).value() for name in self.scores}
 

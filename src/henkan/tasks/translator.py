@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import torch
 
+from henkan.data.prefixed import prefixed
 from henkan.decode.beam import BeamOptions, beam_search
 from henkan.decode.captured import CapturedBeamSearch
 from henkan.decode.greedy import greedy_search
@@ -72,6 +73,7 @@ class Translator:
     reverse_source: bool
     decoding: BeamOptions
     device: torch.device  # where the stepper computes
+    prefix: str = ""  # before every text
 
     @classmethod
     def of(
@@ -80,10 +82,11 @@ class Translator:
         tokenizers: tuple[Tokenizer, Tokenizer],
         reverse_source: bool,
         decoding: BeamOptions,
+        prefix: str = "",
     ) -> Translator:
         """A translator over one model."""
         device = next(model.parameters()).device
-        return cls(ModelStepper(model, tokenizers[1].size), *tokenizers, reverse_source, decoding, device)
+        return cls(ModelStepper(model, tokenizers[1].size), *tokenizers, reverse_source, decoding, device, prefix)
 
     def predict(
         self,
@@ -109,7 +112,7 @@ class Translator:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text as the search takes them."""
-        return self.source_tokenizer.encode([normalise(text) for text in texts])
+        return self.source_tokenizer.encode([prefixed(normalise(text), self.prefix) for text in texts])
 
     def batches(self, sources: Iterable[list[int]], beam: int) -> Iterator[list[int]]:
         """Places of the sources that are searched together; see :func:`batches`."""
