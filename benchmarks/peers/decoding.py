@@ -87,8 +87,8 @@ def compare_ctranslate2(
         workers = {"Henkan": stack.enter_context(henkan_worker(folder, workload, output, threads, precision))}
         for kind, name in names.items():
             converted = output / f"ctranslate2_{kind}"
-            extra = [] if kind == "float32" else ["--quantisation", kind]
-            run([str(python), str(HERE / "ctranslate2_model.py"), str(folder), str(converted), *extra])
+            export = ["-m", "henkan", "export", str(folder), str(converted), "--to", "ctranslate2"]
+            run([str(python), *export, "--quantisation", kind])
             command = [str(python), str(HERE / "ctranslate2_worker.py"), str(converted)]
             command += [str(workload / "pieces" / "test.en"), kind, str(threads), "1"]
             workers[name] = stack.enter_context(Worker(command, output / f"ctranslate2_{kind}.txt", {}))

@@ -203,6 +203,12 @@ def test_evaluate_with_a_metric_that_there_is_not(henkan, finished_run: Path, pa
     assert "metric 'blue'" in err and "bleu" in err
 
 
+def test_evaluate_in_a_precision_that_there_is_not(henkan, finished_run: Path, pairs_file: Path):
+    code, _, err = henkan("evaluate", finished_run, "--pairs", pairs_file, "--precision", "fp17")
+    assert code == 2
+    assert "precision 'fp17': expected one of auto, fp32, bf16, int8" in err
+
+
 def test_evaluate_says_first_that_its_outputs_have_no_folder(henkan, finished_run: Path, pairs_file: Path):
     code, _, err = henkan("evaluate", finished_run, "--pairs", pairs_file, "--outputs", "nowhere/outputs.txt")
     assert code == 2

@@ -10,11 +10,19 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from henkan.run import train
 from toys import TINY_LUONG, TINY_TRANSFORMER
 
-STEPS = 60
-SETTINGS = [f"training.steps={STEPS}", "training.checkpoint_every=7", "training.validate_every=20", "training.ema=0.9"]
+SETTINGS = [
+    "training.steps=60",
+    "training.checkpoint_every=7",
+    "training.validate_every=20",
+    "training.ema=0.9",
+    "training.processes=1",
+    "training.threads=1",
+]
 
 
 def start(output: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -45,15 +53,22 @@ def wait_for(condition, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("preset", [TINY_TRANSFORMER, TINY_LUONG], ids=["transformer", "luong"])
+@pytest.mark.parametrize(
+    ("preset", "kills"),
+    [
+        pytest.param(TINY_TRANSFORMER, 1, id="transformer, killed once"),
+        pytest.param(TINY_TRANSFORMER, 3, id="transformer", marks=pytest.mark.slow),
+        pytest.param(TINY_LUONG, 3, id="luong", marks=pytest.mark.slow),
+    ],
+)
 def test_killed_at_random_points_it_ends_with_the_same_weights(
-    preset: list[str], pairs_file: Path, tmp_path: Path, fresh_seed: int
+    preset: list[str], kills: int, pairs_file: Path, tmp_path: Path, fresh_seed: int
 ):
-    arguments = ["--pairs", str(pairs_file), *preset, *SETTINGS]
-    finish(start(tmp_path / "whole", *arguments))
+    arguments = [*preset, *SETTINGS]
+    train({"data": {"pairs": str(pairs_file)}}, arguments, output=tmp_path / "whole", console=Console(quiet=True))
     broken, draw = tmp_path / "broken", random.Random(fresh_seed)
-    process = start(broken, *arguments)
-    for _ in range(3):
+    process = start(broken, "--pairs", str(pairs_file), *arguments)
+    for _ in range(kills):
         checkpoints = broken / "checkpoints"
         # from the moment on at which there is something to resume, anything may be going on
         wait_for(lambda: (broken / "config.yaml").exists() and checkpoints.exists(), process)  # noqa: B023
@@ -67,7 +82,9 @@ def test_killed_at_random_points_it_ends_with_the_same_weights(
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+)  # Ctrl-C is quickly tested in test_team.py
 def test_a_signal_saves_and_says_how_to_go_on(number: int, code: int, pairs_file: Path, tmp_path: Path):
     run = tmp_path / "run"
     process = start(run, "--pairs", str(pairs_file), *TINY_TRANSFORMER, "training.steps=100000")

@@ -1,6 +1,7 @@
 """Processes that a run starts for itself: they train what one trains, and none outlives the first."""
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
-from henkan.folder import load_weights
+from cut_runs import assert_same_to_rounding, cut_back, weights
+from henkan.run import train
 from toys import TINY_TRANSFORMER
 
 pytestmark = [
@@ -20,17 +23,24 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="several processes need Linux"),
 ]
 
-# As in test_processes.py: neither dropout nor Adam.
-PLAIN = [
+# As in test_processes.py neither dropout nor Adam; with momentum, so that there is a state to divide and to resume.
+SETTINGS = [
+    *TINY_TRANSFORMER,
     "model.encoder.dropout=0",
     "model.decoder.dropout=0",
-    "training.optimiser={kind: sgd, learning_rate: 0.5}",
+    "training.optimiser={kind: sgd, learning_rate: 0.05, momentum: 0.9}",
+    "training.validate_every=6",
+    "training.ema=0.5",
+    "training.keep=9",
+    "training.steps=12",
 ]
 WITHOUT_END = ["training.steps=1000000", "training.validate_every=1000000", "training.checkpoint_every=1000000"]
 
+Start = Callable[..., subprocess.Popen[str]]
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
     """``henkan train`` in a group of its own, as a terminal has it."""
     started = []
 
@@ -48,6 +58,14 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+@pytest.fixture(scope="module")
+def of_two(pairs_file: Path, tmp_path_factory: pytest.TempPathFactory, start: Start) -> Path:
+    """The folder of a run of twelve updates by two processes, with checkpoints of the sixth and the last."""
+    folder = tmp_path_factory.mktemp("team") / "two"
+    finish(start(folder, "--pairs", str(pairs_file), *SETTINGS, "--processes", "2"))
+    return folder
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:
@@ -90,36 +108,31 @@ def until_it_trains(process: subprocess.Popen[str], run: Path) -> int:
     return partner
 
 
-def test_two_train_what_one_trains_and_one_goes_on(pairs_file: Path, tmp_path: Path, start):
-    arguments = ["--pairs", str(pairs_file), *TINY_TRANSFORMER, *PLAIN, "training.validate_every=6", "training.ema=0.5"]
-    two = start(tmp_path / "two", *arguments, "--steps", "12", "--processes", "2")
-    finish(two)
-    finish(start(tmp_path / "one", *arguments, "--steps", "12", "--processes", "1"))
-    weights = [load_weights(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two")]
-    for name, weight in weights[0].items():
-        assert torch.allclose(weights[1][name], weight, rtol=1e-4, atol=1e-6), name
+def test_two_train_what_one_trains_and_one_goes_on(pairs_file: Path, tmp_path: Path, of_two: Path):
+    one, run = tmp_path / "one", cut_back(of_two, tmp_path / "run", 6)
+    alone = [*SETTINGS, "training.processes=1"]
+    train({"data": {"pairs": str(pairs_file)}}, alone, output=one, console=Console(quiet=True))
+    assert_same_to_rounding(of_two, one)
 
-    (tmp_path / "two" / "checkpoints" / "step-00000012").rename(tmp_path / "elsewhere")  # as if killed after update 6
-    out = finish(start(tmp_path / "two", "--resume", "--processes", "1"))
-    assert "world was 2, now 1: results are equal to rounding only" in out
-    again = load_weights(tmp_path / "two" / "model" / "model.safetensors")
-    for name, weight in weights[0].items():
-        assert torch.allclose(again[name], weight, rtol=1e-4, atol=1e-6), name
+    said = io.StringIO()
+    train(overrides=["training.processes=1"], output=run, resume=True, console=Console(file=said, soft_wrap=True))
+    assert "world was 2, now 1: results are equal to rounding only" in said.getvalue()
+    assert_same_to_rounding(run, one)
 
 
-def test_two_resume_bit_for_bit(pairs_file: Path, tmp_path: Path, start):
-    arguments = ["--pairs", str(pairs_file), *TINY_TRANSFORMER, "training.validate_every=6", "training.keep=9"]
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    finish(start(whole, *arguments, "--steps", "12", "--processes", "2"))
-    before = (whole / "model" / "model.safetensors").read_bytes()
-    whole.rename(run)
-    (run / "checkpoints" / "step-00000012").rename(tmp_path / "elsewhere")
+def test_two_resume_bit_for_bit(tmp_path: Path, of_two: Path, start: Start):
+    run = cut_back(of_two, tmp_path / "run", 6)
     finish(start(run, "--resume"))
-    assert (run / "model" / "model.safetensors").read_bytes() == before
+    for name, weight in weights(of_two).items():
+        assert torch.equal(weights(run)[name], weight), name
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_to_all_saves_once_and_leaves_nobody(number: int, code: int, pairs_file: Path, tmp_path: Path, start):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
+def test_a_signal_to_all_saves_once_and_leaves_nobody(
+    number: int, code: int, pairs_file: Path, tmp_path: Path, start: Start
+):
     run = tmp_path / "run"
     process = start(run, "--pairs", str(pairs_file), *TINY_TRANSFORMER, *WITHOUT_END, "--processes", "2")
     partner = until_it_trains(process, run)
@@ -130,7 +143,7 @@ def test_a_signal_to_all_saves_once_and_leaves_nobody(number: int, code: int, pa
     assert gone(partner)
 
 
-def test_a_killed_partner_ends_the_run_with_a_reason(pairs_file: Path, tmp_path: Path, start):
+def test_a_killed_partner_ends_the_run_with_a_reason(pairs_file: Path, tmp_path: Path, start: Start):
     run = tmp_path / "run"
     process = start(run, "--pairs", str(pairs_file), *TINY_TRANSFORMER, *WITHOUT_END, "--processes", "2")
     os.kill(until_it_trains(process, run), signal.SIGKILL)
@@ -139,7 +152,7 @@ def test_a_killed_partner_ends_the_run_with_a_reason(pairs_file: Path, tmp_path:
     assert "there is no checkpoint yet" in out
 
 
-def test_a_killed_first_leaves_nobody(pairs_file: Path, tmp_path: Path, start):
+def test_a_killed_first_leaves_nobody(pairs_file: Path, tmp_path: Path, start: Start):
     run = tmp_path / "run"
     process = start(run, "--pairs", str(pairs_file), *TINY_TRANSFORMER, *WITHOUT_END, "--processes", "2")
     partner = until_it_trains(process, run)
@@ -147,7 +160,7 @@ def test_a_killed_first_leaves_nobody(pairs_file: Path, tmp_path: Path, start):
     assert gone(partner)
 
 
-def test_refused_pairs_are_told_once(tmp_path: Path, start):
+def test_refused_pairs_are_told_once(tmp_path: Path, start: Start):
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("a\tb\n" * 5 + "no tab\n", encoding="utf-8")
     process = start(tmp_path / "run", "--pairs", str(pairs), *TINY_TRANSFORMER, "--steps", "9", "--processes", "2")
