@@ -13,7 +13,7 @@ partner
 cli
 server
 doctor compare on_ray
-run evaluation prediction
+run evaluation prediction importing exporting
 model
 recipe
 presets

@@ -7,7 +7,10 @@ import time
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+
+from henkan.text.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +49,33 @@ def test_events_tell_tokens_from_speed_and_time_also_across_a_stop(part):
     assert reader('{"event": "update", "elapsed": 11.5, "tokens_per_second": 6000.0}') == 9000
     # stopped for 60 seconds: the speed that the log tells is low by as much as its time is long
     assert reader('{"event": "update", "elapsed": 72.5, "tokens_per_second": 100.0}') == 6100
+
+
+def test_the_trainer_tells_the_tokens_of_an_update(part):
+    read = part("pretraining").trainer_tokens
+    assert read("learnt from 3513 tokens") == 3513
+    assert read("{'loss': 8.1, 'epoch': 0.01}") is None
+
+
+def test_both_pre_train_on_the_same_integers(part, tmp_path: Path):
+    pretraining = part("pretraining")
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"Once upon a time there was number {number}.\n" for number in range(400)))
+    config = pretraining.recipe(text)
+    pretraining.make(config, tmp_path / "work")
+    ids, segments, ends, follows = (
+        np.load(tmp_path / "work" / f"{name}.npy") for name in ("ids", "segments", "ends", "next")
+    )
+    assert len(ends) == len(follows) + 1 and ends[-1] == len(ids) == len(segments)
+    assert np.diff(ends).max() <= pretraining.LENGTH
+    tokenizer = Tokenizer.load(tmp_path / "work" / "tokenizer.json")
+    first, last = ids[ends[:-1]], ids[ends[1:] - 1]
+    assert (first == tokenizer.marks.start).all() and (last == tokenizer.marks.end).all()
+    assert "Once upon a time there was number" in tokenizer.decode([ids[: ends[1]].tolist()])[0]
+    # four layers of 12 * 256^2 weights, the attention's products, the output for 15 % of the tokens: six for each
+    size = config.vocabulary.vocabulary
+    expected = 6 * (4 * 12 * 256**2 + 2 * 4 * 128 * 256 + 0.15 * (256 * size + 256**2))
+    assert pretraining.flops(config) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_program_stands_still_between_its_slices(part, tmp_path: Path):

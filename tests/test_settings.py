@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from henkan.errors import ConfigError
-from henkan.settings import MAX_BYTES, Layer, merge, parse_overrides, read_layer
+from henkan.settings import MAX_BYTES, Layer, merge, merge_with_owners, parse_overrides, read_layer
 
 
 @pytest.fixture
@@ -156,3 +156,32 @@ def test_another_kind_replaces_the_whole_mapping():
     first = Layer({"cell": {"kind": "lstm", "size": 4, "peephole": True}}, "first")
     assert merge([first, Layer({"cell": {"kind": "gru"}}, "second")]) == {"cell": {"kind": "gru"}}
     assert merge([first, Layer({"cell": {"kind": "lstm", "size": 5}}, "second")])["cell"]["peephole"] is True
+
+
+def test_a_length_replaces_that_of_an_earlier_layer():
+    file = Layer({"training": {"budget": "30m", "seed": 3}}, "file")
+    words = parse_overrides(["training.steps=100"])
+    merged = merge_with_owners([file, words])
+    assert merged.values == {"training": {"seed": 3, "steps": 100}}
+    assert ("training", "budget") not in merged.owners
+    assert merged.owners["training", "steps"] is words
+    assert merge([words, file]) == {"training": {"budget": "30m", "seed": 3}}
+    assert file.values["training"]["budget"] == "30m", "merging changed a layer"
+
+
+def test_no_length_replaces_nothing():
+    file = Layer({"training": {"budget": "30m"}}, "file")
+    assert merge([file, Layer({"training": {"steps": None}}, "words")]) == {
+        "training": {"budget": "30m", "steps": None}
+    }
+    assert merge([file, Layer({"training": {"seed": 1}}, "words")])["training"]["budget"] == "30m"
+    assert merge([file, Layer({"training": "none"}, "words")]) == {"training": "none"}
+    assert merge([Layer({"training": "none"}, "file"), Layer({"training": {"steps": 1}}, "words")]) == {
+        "training": {"steps": 1}
+    }
+
+
+def test_two_lengths_of_one_layer_stay():
+    words = parse_overrides(["training.steps=100", "training.epochs=2"])
+    both = {"training": {"steps": 100, "epochs": 2}}
+    assert merge([Layer({"training": {"budget": "30m"}}, "file"), words]) == both

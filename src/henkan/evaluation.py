@@ -7,11 +7,12 @@ runs/x/outputs.jsonl    every segment: {"source": "…", "references": ["…", �
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from henkan.data.example import Pair
 from henkan.decode.beam import BeamOptions
 from henkan.errors import FolderError
 from henkan.folder import replace_file, write_texts
@@ -19,6 +20,7 @@ from henkan.metrics import MEASURES, LengthBand, Score, by_length
 from henkan.model import TextModel
 from henkan.report import write_report
 from henkan.tasks.workers import ALONE, Workers
+from henkan.text.normalise import normalise
 
 SAMPLES = 10
 """Outputs that are kept for the report, spread over the test set."""
@@ -43,6 +45,14 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """Scores without the sources that stand in the training data word for word, and how many those are."""
+
+    seen: int
+    scores: list[Score]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Outputs of a model for a test set, and what they are worth."""
 
@@ -53,11 +63,15 @@ class Evaluation:
     samples: list[dict[str, Any]]
     cut: int = 0  # outputs that reached their largest length before they ended
     scored: Scored | None = None  # what outputs.jsonl is to hold; None: nothing
+    unseen: Unseen | None = None  # None: nobody looked for test sources in the training data
 
     def to_json(self) -> dict[str, Any]:
         """What stands in metrics.json."""
+        unseen = self.unseen
+        told = {"seen": unseen.seen, "scores": [score.to_json() for score in unseen.scores]} if unseen else None
         return {
             "scores": [score.to_json() for score in self.scores],
+            **({"unseen": told} if told else {}),
             "by_length": [
                 {"shortest": band.shortest, "longest": band.longest, "score": band.score.to_json()}
                 for band in self.bands
@@ -74,11 +88,17 @@ def evaluate(
     options: BeamOptions | None = None,
     scores: Sequence[str] = (),
     workers: Workers = ALONE,
+    training: Iterable[Pair] | None = None,
 ) -> Evaluation:
-    """Predict each source and score the outputs: by the scores named, or by those that the model's recipe names."""
+    """Predict each source and score the outputs: by the scores named, or by those that the model's recipe names.
+
+    Args:
+        training: the pairs that the model learnt from; the test is then also scored without the sources among them.
+    """
     best = [found[0] for found in model.explain(sources, options, workers=workers)]
     outputs = [prediction.text for prediction in best]
-    measurements = [MEASURES[name](outputs, references) for name in scores or model.config.scores]
+    names = scores or model.config.scores
+    measurements = [MEASURES[name](outputs, references) for name in names]
     spaced = any(" " in source for source in sources)
     lengths = [len(source.split()) if spaced else len(source) for source in sources]
     step = max(1, len(sources) // SAMPLES)
@@ -94,7 +114,25 @@ def evaluate(
         samples,
         sum(not prediction.finished for prediction in best),
         Scored(list(sources), [list(answers) for answers in references], outputs),
+        None if training is None else _unseen(sources, references, outputs, names, training),
     )
+
+
+def _unseen(
+    sources: Sequence[str],
+    references: Sequence[Sequence[str]],
+    outputs: Sequence[str],
+    names: Sequence[str],
+    training: Iterable[Pair],
+) -> Unseen:
+    """The training pairs are read once, and none of them is kept."""
+    tested = set(map(normalise, sources))
+    known = {source for pair in training if (source := normalise(pair.source)) in tested}
+    new = [place for place, source in enumerate(sources) if normalise(source) not in known]
+    if not new:
+        return Unseen(len(sources), [])
+    chosen = [outputs[place] for place in new], [references[place] for place in new]
+    return Unseen(len(sources) - len(new), [MEASURES[name](*chosen).score() for name in names])
 
 
 def record(evaluation: Evaluation, folder: Path) -> Path:

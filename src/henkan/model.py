@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
-from torch import nn
+from torch import Tensor, nn
 
 from henkan import folder as model_folder
 from henkan.config import dump, validate
@@ -24,12 +24,15 @@ from henkan.decode.stepper import Stepper
 from henkan.errors import ConfigError, FolderError, RunError
 from henkan.metrics import Score
 from henkan.models.encoder_decoder import EncoderDecoder
+from henkan.models.encoder_only import EncoderOnly
 from henkan.models.inference import Inference, Precision, product_type
 from henkan.models.outline import fill
 from henkan.recipe import Recipe, RunConfig, read_recipe
 from henkan.settings import Layer, read_layer
+from henkan.tasks.classification import Reader
 from henkan.tasks.preparation import load_tokenizers, save_tokenizers
 from henkan.tasks.translator import Prediction, Translator
+from henkan.tasks.vectors import TextVectors
 from henkan.tasks.workers import ALONE, Workers
 from henkan.text.tokenizer import Tokenizer
 
@@ -101,7 +104,8 @@ class Model(TextModel):
         return self._translator(self.network)
 
     def _translator(self, network: EncoderDecoder) -> Translator:
-        return Translator.of(network, self.tokenizers, self.config.data.reverse_source, self.config.decoding)
+        data = self.config.data
+        return Translator.of(network, self.tokenizers, data.reverse_source, self.config.decoding, data.prefix)
 
     def log_probs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The log-probability, in nats, of each target given its source, the end included; forced decoding."""
@@ -120,6 +124,19 @@ class LineModel:
     def predict(self, texts: Sequence[str]) -> list[str]:
         """What the model says of each line; what a line holds depends on the task, see its recipe."""
         return self.config.lines(self.network, self.tokenizers).predict(texts)
+
+    def vectors(self, texts: Sequence[str]) -> Tensor:
+        """One vector of length 1 for each text, (N, D) float32: the mean of what the encoder says of its tokens.
+
+        For models that read as BERT does; see :mod:`henkan.tasks.vectors`.
+
+        Raises:
+            ConfigError: the model has no encoder of its own, or a decoder beside it.
+        """
+        if not isinstance(self.network, EncoderOnly):
+            raise ConfigError(f"preset {self.config.preset} has a decoder; vectors are of encoders alone")
+        reader = Reader(self.tokenizers[0], self.config.length)  # type: ignore[attr-defined]
+        return TextVectors(self.network, reader).of(texts)
 
     def score(self, data: str | Path) -> list[Score]:
         """How good it is on a test file of the kind that it was trained on.
@@ -187,6 +204,16 @@ def load(folder: str | Path, *others: str | Path, precision: Precision = "auto")
     if others:
         return Ensemble([_load(Path(place), precision) for place in (folder, *others)])
     return _load(Path(folder), precision)
+
+
+@overload
+def load_any(folder: str | Path, *, precision: Precision = "auto") -> Model | LineModel: ...
+
+
+@overload
+def load_any(
+    folder: str | Path, *others: str | Path, precision: Precision = "auto"
+) -> Model | LineModel | Ensemble: ...
 
 
 def load_any(folder: str | Path, *others: str | Path, precision: Precision = "auto") -> Model | LineModel | Ensemble:

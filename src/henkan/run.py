@@ -26,7 +26,7 @@ from henkan.errors import ConfigError, FolderError
 from henkan.folder import write_texts
 from henkan.model import TrainedModel, assemble, load_any, save
 from henkan.progress import LINE_SECONDS, Bar, Pace
-from henkan.recipe import Material, Recipe, given_layers, kind, read_recipe, resolved
+from henkan.recipe import Material, Recipe, Tuned, given_layers, kind, read_recipe, resolved
 from henkan.report import write_report
 from henkan.settings import Layer, merge, read_layer
 from henkan.training import distributed
@@ -214,6 +214,7 @@ def finishing_seconds(network: torch.nn.Module) -> float:
 
 
 def _finish(config: Recipe, material: Material, network: nn.Module, folder: Path, result: Result, tell: Tell) -> None:
+    config = material.tuned(result.scores) if isinstance(material, Tuned) else config
     model = assemble(config, network, material.tokenizers)
     save(model, folder / "model", material.examples()[:SELFTEST_INPUTS], _card(config, material, result))
     write_report(folder)

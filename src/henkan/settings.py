@@ -2,6 +2,7 @@
 
 A recipe is YAML 1.2 (duplicate keys refused, ``3e-4`` a number, ``no`` a text), an override is ``a.b=c`` with a YAML
 value. Layers are merged in order, the later one wins; :func:`henkan.config.validate` turns the result into objects.
+How long to train is said by one of three settings, so there a later layer's replaces the earlier one's whichever it is.
 """
 
 import copy
@@ -19,6 +20,9 @@ from henkan.errors import ConfigError
 
 KeyPath = tuple[str, ...]
 """Keys from the root to a value; the place in a list counts as a key ("0", "1", ...)."""
+
+LENGTHS = ("training", ("steps", "epochs", "budget"))
+"""The section and the names of the settings of which a run has exactly one."""
 
 MAX_BYTES = 1 << 20
 MAX_VALUES = 100_000  # aliases let a small file name a huge tree
@@ -122,7 +126,10 @@ class Merged:
 
 
 def merge(layers: Sequence[Layer]) -> dict[str, Any]:
-    """The layers as one mapping: the later one wins; a mapping of another ``kind`` replaces the earlier one whole."""
+    """The layers as one mapping: the later one wins.
+
+    A mapping of another ``kind`` replaces the earlier one whole; a length replaces that of an earlier layer.
+    """
     return merge_with_owners(layers).values
 
 
@@ -130,8 +137,19 @@ def merge_with_owners(layers: Sequence[Layer]) -> Merged:
     """As :func:`merge`, with the layer that each value came from."""
     merged = Merged({}, {})
     for layer in layers:
+        _forget_lengths(merged, layer)
         _merge_mapping(merged, merged.values, layer, layer.values, ())
     return merged
+
+
+def _forget_lengths(merged: Merged, layer: Layer) -> None:
+    """Drop the lengths of earlier layers where this one has a length."""
+    section, names = LENGTHS
+    earlier, later = merged.values.get(section), layer.values.get(section)
+    if isinstance(earlier, dict) and isinstance(later, dict) and any(later.get(name) is not None for name in names):
+        for name in names:
+            earlier.pop(name, None)
+            _forget(merged, (section, name))
 
 
 def _merge_mapping(merged: Merged, into: dict, layer: Layer, values: Mapping[str, Any], path: KeyPath) -> None:

@@ -65,3 +65,25 @@ def test_stats_count_each_part(run: Run) -> None:
     code, out, err = run("data", "stats", "g2p-cmudict")
     assert code == 0, err
     assert "train" in out
+
+
+def test_dialogues_as_pairs(run: Run, tmp_path: Path):
+    path, output = tmp_path / "talk.jsonl", tmp_path / "talk.tsv"
+    path.write_text('{"turns": [{"s": "U", "u": "a\\tb"}, {"s": "S", "u": "c"}, {"s": "U", "u": "d"}]}\n')
+    asked = ["data", "replies", str(path), "--output", str(output), "--keys", "turns,s,u"]
+    code, out, _ = run(*asked, "--speaker", "S")
+    assert (code, output.read_text()) == (0, "U: a b\tc\n")
+    assert out.startswith("1 pairs in")
+    code, _, _ = run(*asked, "--context", "1")
+    assert (code, output.read_text()) == (0, "U: a b\tc\nS: c\td\n")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [(["--keys", "turns,s"], "expected three names"), (["--output", "talk.csv"], "expected a name that ends in .tsv")],
+)
+def test_wrong_words_about_dialogues(run: Run, tmp_path: Path, wrong: list[str], expected: str):
+    path = tmp_path / "talk.jsonl"
+    path.write_text('{"turns": []}\n')
+    code, _, error = run("data", "replies", str(path), "--output", str(tmp_path / "talk.tsv"), *wrong)
+    assert code == 2 and expected in error

@@ -107,6 +107,39 @@ def test_sentence_pairs_are_balanced_and_fit():
     assert set(pairs.first.starts) | set(pairs.second.starts) <= lines
 
 
+def test_nothing_but_the_text_tells_strangers_from_followers():
+    documents = made_up(4, documents=300, lines=40)
+    pairs = sentence_pairs(documents, 60, seed=3)
+    assert len(pairs) > 1000
+    first, second = pairs.first, pairs.second
+    lines = documents.lines
+    for places in (first.starts, first.ends, second.starts, second.ends):
+        assert np.isin(places, lines).all()
+    borders = documents.lines[documents.starts]
+    homes = np.searchsorted(borders, second.starts, side="right")
+    assert (second.ends <= borders[homes]).all()  # one document
+    assert np.abs(np.bincount(homes[~pairs.follows], minlength=301)[1:]).max() < 20  # of all documents
+    sizes = second.ends - second.starts
+    assert sizes[~pairs.follows].mean() == pytest.approx(sizes[pairs.follows].mean(), rel=0.05)
+    assert ((first.ends - first.starts) + sizes).max() <= 60
+
+
+def test_a_stranger_is_of_the_only_other_document():
+    lengths = np.full(101, 6)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    documents = Documents(np.arange(ends[-1]), ends, np.array([0, 1, 101]))
+    pairs = sentence_pairs(documents, 30, seed=1)
+    assert (pairs.second.starts[~pairs.follows] == 0).all()
+
+
+def test_a_long_line_is_cut():
+    ends = np.array([0, 200, 203, 400, 402])
+    pairs = sentence_pairs(Documents(np.arange(402), ends, np.array([0, 2, 4])), 20, seed=1)
+    assert len(pairs) > 10
+    assert ((pairs.first.ends - pairs.first.starts) + (pairs.second.ends - pairs.second.starts)).max() <= 20
+    assert (pairs.second.ends > pairs.second.starts).all()
+
+
 def test_sentence_pairs_of_one_document_come_from_apart():
     pairs = sentence_pairs(made_up(3, documents=1, lines=200), 40, seed=1)
     strangers = ~pairs.follows

@@ -1,5 +1,7 @@
 """Rates on a large sample, and what each noise must keep."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -52,7 +54,18 @@ def test_whole_words_are_chosen_as_wholes():
         picked = labels != IGNORE
         assert not set(words[picked]) & set(words[~picked])
         chosen, total = chosen + picked.sum(), total + len(ids)
-    assert 0.135 < chosen / total <= 0.15  # a last word that would be too many is left out
+    assert chosen / total == pytest.approx(0.15, abs=0.002)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_whole_words_of_any_length_are_as_often_hidden(length):
+    """Tokens of long words, too, are hidden in 15 % of the cases, at the ends as in the middle."""
+    words = np.arange(200) // length
+    hidden = np.zeros(200)
+    for ids, rng in draws(2000):
+        hidden += noise.mask_tokens(ids, rng, MASK, ORDINARY, words=words)[1] != IGNORE
+    assert hidden.mean() / 2000 == pytest.approx(0.15, abs=0.002)
+    assert hidden / 2000 == pytest.approx(0.15, abs=0.04)  # a standard error is 0.008
 
 
 def undo(source, target, sentinels):
@@ -113,6 +126,35 @@ def test_infilling_rates():
     assert gone / total == pytest.approx(0.3, abs=0.002)
     assert gone / marks == pytest.approx(3.0, abs=0.15)  # the last span of each text is cut short
     assert inserted == 400
+
+
+def test_infilled_lengths_are_poisson():
+    counts, number = np.zeros(40), 0
+    for seed in range(40):
+        ids = np.arange(100, 3100)
+        noisy = noise.infill(ids, np.random.default_rng(seed), MASK)
+        kept = np.concatenate([[99], noisy[noisy != MASK], [3100]])
+        gone = np.diff(kept) - 1  # between tokens that were kept: there is one mask at most
+        marks = np.flatnonzero(noisy == MASK) - np.arange((noisy == MASK).sum())
+        assert len(set(marks)) == len(marks)
+        counts += np.bincount(gone[marks], minlength=40)
+        number += len(marks)
+    expected = [np.exp(-3.0) * 3.0**size / math.factorial(size) for size in range(10)]
+    assert number > 11_000
+    assert counts[:10] / number == pytest.approx(expected, abs=0.012)  # a standard error is 0.004 at most
+
+
+def test_rotation_and_order_are_uniform():
+    starts, orders = np.zeros(8), {}
+    rng = np.random.default_rng(1)
+    sentences = [np.array([10]), np.array([11, 12]), np.array([13])]
+    for _ in range(8000):
+        starts[noise.rotate(np.arange(8), rng)[0]] += 1
+        order = tuple(noise.permute_sentences(sentences, rng))
+        orders[order] = orders.get(order, 0) + 1
+    assert starts == pytest.approx(1000, abs=120)  # four standard deviations
+    assert len(orders) == 6
+    assert list(orders.values()) == pytest.approx([8000 / 6] * 6, abs=140)
 
 
 def test_deletion_masking_rotation_and_permutation():

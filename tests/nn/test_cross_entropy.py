@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from henkan import native
 from henkan.nn import cross_entropy
@@ -200,3 +201,14 @@ def test_rows_to_be_ignored_count_for_nothing_on_an_accelerator(smoothing: float
     for found, some in zip(cross_entropy.rows_padded(logits.clone(), labels, smoothing, True), expected, strict=True):
         torch.testing.assert_close(found[real], some)
         assert (found[~real] == 0).all()
+
+
+@pytest.mark.parametrize("frozen", range(3), ids=["hidden", "weight", "bias"])
+def test_gradients_that_nobody_wants_are_not_made(frozen):
+    """A frozen table saves a third of the products."""
+    wanted, labels = inputs(True)
+    wanted[frozen].requires_grad_(False)
+    with FlopCounterMode(display=False) as counter:
+        call(cross_entropy_chunked, wanted, labels, 0.0)
+    rows, size = wanted[0].shape[0], wanted[1].numel()
+    assert counter.get_total_flops() == 2 * rows * size * (3 if frozen == 2 else 2)

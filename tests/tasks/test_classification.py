@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from henkan.data.labelled import Columns, LabelledText, as_number, read_labelled
-from henkan.errors import ConfigError, DataError
-from henkan.tasks import glue
+from henkan.errors import DataError
 from henkan.tasks.classification import Classification, Labeller, Labels, Reader, _shortened
 from henkan.tensors import Output
 from henkan.text.tokenizer import TokenizerConfig, learn
@@ -85,12 +84,17 @@ def test_tables_by_place_by_name_and_as_json(tmp_path):
         as_number(LabelledText("a", None, "x", 3), plain)
 
 
-def test_glue_by_name(tmp_path):
-    assert [task.name for task in glue.TASKS] == ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
-    with pytest.raises(ConfigError, match="did you mean mnli"):
-        glue.find("mnlI")
-    cola = tmp_path / "train.tsv"
-    cola.write_text("gj04\t1\t\tOur friends.\n")
-    assert next(read_labelled(cola, glue.find("cola").train)) == LabelledText("Our friends.", None, "1", 1)
-    glue.write_submission(tmp_path / "CoLA.tsv", ["1", "0"])
-    assert (tmp_path / "CoLA.tsv").read_text() == "index\tprediction\n0\t1\n1\t0\n"
+def test_a_table_says_what_is_wrong_with_it(tmp_path):
+    table = tmp_path / "named.tsv"
+    by_name = Columns(label="label", first="text", header=True)
+    table.write_text("id\ttxt\tlabel\n7\tone\t1\n")
+    with pytest.raises(DataError, match=r"the header of .*: there is no column 'text'; there are 'id', 'txt', 'label'"):
+        next(read_labelled(table, by_name))
+    table.write_text("id\ttext\tlabel\n7\tone\t1\n8\t\t0\n9\ttwo\n10\tthree\t0\n")
+    with pytest.raises(DataError, match=r"line 3 of .*: column 'text' is empty"):
+        list(read_labelled(table, by_name))
+    left_out = []
+    assert [text.first for text in read_labelled(table, by_name, left_out)] == ["one", "three"]
+    assert left_out == [3, 4]
+    unlabelled = Columns(label=None, first="text", header=True)
+    assert [text.first for text in read_labelled(table, unlabelled)] == ["one", "", "two", "three"]

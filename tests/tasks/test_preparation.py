@@ -82,3 +82,27 @@ def test_memory_holds_no_pairs_but_those_held_out(tmp_path: Path, pairs_file: Pa
     prepared = prepare(DataConfig(pairs=pairs_file, held_out=20), VOCABULARY, tmp_path / "prepared", lambda line: None)
     assert json.loads((tmp_path / "prepared" / "train" / "corpus.json").read_text())["pairs"] == len(prepared.train)
     assert alive["most"] <= 20 + 2 * 10 + 5, f"{alive['most']} of {COUNT} pairs were in memory"
+
+
+def test_a_prefix_is_read_before_every_source_and_changes_no_split(tmp_path: Path, pairs_file: Path):
+    plain = prepare(DataConfig(pairs=pairs_file, held_out=40), VOCABULARY, tmp_path / "plain", lambda line: None)
+    told = DataConfig(pairs=pairs_file, held_out=40, prefix="do: ")
+    prepared = prepare(told, VOCABULARY, tmp_path / "told", lambda line: None)
+    assert prepared.valid_pairs == plain.valid_pairs
+    for part in ("train", "valid"):
+        ids = [getattr(prepared, part).example(index) for index in range(5)]
+        lines = [getattr(plain, part).example(index) for index in range(5)]
+        sources = prepared.tokenizers[0].decode([example.source.tolist() for example in ids])
+        assert sources == ["do: " + text for text in plain.tokenizers[0].decode([one.source.tolist() for one in lines])]
+
+
+def test_blank_sources_are_left_out_under_a_prefix_too(tmp_path: Path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"{line}\tx y\n" for line in ["a", "b", " ", "c", ""]))
+    data = DataConfig(pairs=path, valid_pairs=path, prefix="do: ")
+    assert prepare(data, VOCABULARY, tmp_path / "prepared", lambda line: None).report["kept"] == 3
+
+
+def test_fields_need_a_file_of_pairs(tmp_path: Path):
+    with pytest.raises(ValueError, match="fields are of a file of pairs"):
+        DataConfig(source=tmp_path / "a", target=tmp_path / "b", fields={"source": 0, "target": 1})

@@ -5,7 +5,8 @@ import pytest
 
 from henkan.data.documents import Documents
 from henkan.data.passages import blocks, passages, sentence_pairs
-from henkan.tasks.pretraining import Denoising, Masked, MaskedPairs, Masking, Next, Spans
+from henkan.tasks.pretraining import Denoising, Masked, MaskedPairs, Masking, Next, Prefixed, Spans
+from henkan.tasks.readings import DenoisingReading, MaskedReading, NextReading, document_ends
 from henkan.tensors import IGNORE
 from henkan.text.marks import Marks
 
@@ -55,6 +56,56 @@ def test_whole_words(documents):
         original = np.where(labels == IGNORE, example.ids, labels)
         word = np.cumsum(begins[original])
         assert not set(word[labels != IGNORE]) & set(word[1:-1][labels[1:-1] == IGNORE])
+
+
+def test_where_documents_end():
+    """Passages of RoBERTa and blocks of GPT go across documents, with END between; pairs and noisy texts do not."""
+    assert document_ends(NextReading())
+    assert document_ends(MaskedReading())
+    for reading in (MaskedReading(next_sentence=True), MaskedReading(translations=True), DenoisingReading()):
+        assert not document_ends(reading)
+
+
+def test_words_end_at_marks():
+    """A vocabulary may not mark the first word of a text: it is no part of the last word of the text before."""
+    masking = Masking(MARKS, 0.5, 0, np.zeros(5000, dtype=bool))
+    ids = np.array([2, 10, 11, 3, 12, 13, 3])
+    for seed in range(20):
+        labels = masking.apply(ids, 0, rng(seed))[1] != IGNORE
+        assert labels.tolist() in ([False, *[True] * 2, *[False] * 4], [*[False] * 4, *[True] * 2, False])
+
+
+@pytest.mark.parametrize("words", [None, np.arange(5000) % 3 == 0])
+def test_rates_of_a_whole_text(words):
+    ends = np.concatenate([[0], np.cumsum(np.random.default_rng(3).integers(1, 30, 2000))])
+    documents = Documents(np.arange(ends[-1]) % 4000 + 10, ends, np.arange(0, 2001, 20))
+    reading = Masked(documents, passages(documents, 126), MARKS, 0.15, 0, words)
+    told = masked = kept = 0
+    for index in range(len(reading.passages)):
+        example = reading.example(index, rng(index))
+        labels = example.labels["tokens"]
+        told += (labels != IGNORE).sum()
+        masked += (example.ids == MARKS.mask).sum()
+        kept += (example.ids == labels).sum()
+    assert told / len(documents.tokens) == pytest.approx(0.15, abs=0.003)
+    assert masked / told == pytest.approx(0.8, abs=0.02)  # 4,500 are told: a standard error is 0.006
+    assert kept / told == pytest.approx(0.1, abs=0.015)
+
+
+def test_a_prefix_and_what_follows(documents):
+    reading = Prefixed(documents, passages(documents, 40), MARKS)
+    whole = reading.example(2, rng())
+    first, last = reading.passages.starts[2] + 10, reading.passages.ends[2] + 9
+    assert [*whole.source, *whole.target] == list(range(first, last + 1))
+    cuts = [len(reading.example(2, rng(seed)).source) for seed in range(3000)]
+    size = last - first + 1
+    assert set(cuts) == set(range(1, size))
+    assert np.mean(cuts) == pytest.approx(size / 2, abs=1.0)
+    bounds = reading.lengths()
+    for index in range(len(reading.passages)):
+        example = reading.example(index, rng(index))
+        assert len(example.source) + 1 <= bounds.source[index]
+        assert len(example.target) + 1 <= bounds.target[index]
 
 
 def test_pairs_with_next_sentence(documents):

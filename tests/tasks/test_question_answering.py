@@ -10,7 +10,7 @@ from torch import nn
 
 from henkan.data.questions import Question, read_questions
 from henkan.errors import DataError
-from henkan.tasks.question_answering import Answerer, QuestionAnswering, Windows, best_span, span_of
+from henkan.tasks.question_answering import Answerer, QuestionAnswering, Windows, best_spans, tokens_of
 from henkan.tensors import Output
 from henkan.text.tokenizer import TokenizerConfig, learn
 
@@ -20,7 +20,7 @@ CONTEXT = " ".join(WORDS)
 
 def question(first, last, name="q"):
     text = " ".join(WORDS[first : last + 1])
-    return Question(name, "w1 w2", CONTEXT, ((text, CONTEXT.index(f"{text} ")),))
+    return Question(name, "w1 w2", CONTEXT, ((text, f"{CONTEXT} ".index(f"{text} ")),))
 
 
 @pytest.fixture
@@ -34,40 +34,77 @@ def test_windows_cover_the_passage_and_overlap(windows):
     room = 25 - 2 - 3
     seen = np.concatenate([window.places[:, 0] for window in found])
     assert set(seen) == {CONTEXT.index(f"{word} ") if word != WORDS[-1] else CONTEXT.index(word) for word in WORDS}
-    assert all(len(window.ids) <= 25 for window in found)
+    assert all(len(window) == len(window.row(windows.tokenizer.marks)[0]) <= 25 for window in found)
     assert [len(window.places) for window in found] == [room] * 5
     marks = windows.tokenizer.marks
-    assert found[0].ids[0] == marks.start
-    assert (found[0].ids == marks.end).sum() == 2
-    assert found[0].segments.tolist() == [0] * 4 + [1] * 21
+    ids, segments = found[0].row(marks)
+    assert ids[0] == marks.start
+    assert (ids == marks.end).sum() == 2
+    assert segments.tolist() == [0] * 4 + [1] * 21
 
 
 def test_the_span_of_an_answer_is_in_every_window_that_holds_it_wholly(windows):
     asked = question(18, 21)
-    spans = [span_of(window, asked.answers) for window in windows.of([asked])]
+    spans = [window.span for window in windows.of([asked])]
     assert spans == [(0, 0), (8 + 4, 11 + 4), (0, 0), (0, 0), (0, 0)]  # 4 positions stand before the passage
-    assert span_of(windows.of([asked])[1], ()) == (0, 0)
+    unanswered = Question("q", "w1 w2", CONTEXT, ())
+    assert {window.span for window in windows.of([unanswered])} == {(0, 0)}
+
+
+def test_no_window_is_told_a_part_of_an_answer(windows):
+    """For answers of every place and length: a span is the whole answer, or there is none."""
+    asked = [question(first, last) for first in range(60) for last in range(first, min(60, first + 12))]
+    told = set()
+    for window in windows.of(asked):
+        answer = asked[window.question].answers[0][0]
+        if window.span == (0, 0):
+            assert not answer_lies_in(window, asked[window.question])
+            continue
+        first, last = (place - window.offset for place in window.span)
+        assert CONTEXT[window.places[first, 0] : window.places[last, 1]].strip() == answer
+        told.add(window.question)
+    assert {number for number in range(len(asked)) if len(asked[number].answers[0][0].split()) <= 10} <= told
+
+
+def answer_lies_in(window, asked):
+    text, start = asked.answers[0]
+    begins, ends = window.places[0, 0], window.places[-1, 1]
+    return begins <= start and start + len(text) <= ends
+
+
+def test_the_tokens_of_an_answer():
+    places = np.array([[0, 3], [3, 7], [7, 8], [8, 12]])  # "Ada", " wrote", …: tokens begin with the space before them
+    assert tokens_of(places, "Ada", 0) == (0, 0)
+    assert tokens_of(places, " wro ", 3) == (1, 1)  # spaces at its ends are not the answer's
+    assert tokens_of(places, "te.", 6) == (1, 3)
+    assert tokens_of(places, "x", 12) is None
+    assert tokens_of(np.zeros((0, 2), dtype=np.int64), "x", 0) is None
 
 
 def test_a_short_passage_is_one_window(windows):
     short = Question("q", "w1", "w5 w6", (("w6", 3),))
     (window,) = windows.of([short])
-    assert span_of(window, short.answers) == (4, 4)
+    assert window.span == (4, 4)
 
 
 @pytest.mark.parametrize("most", [1, 3, 50])
-def test_best_span_equals_brute_force(most):
+def test_best_spans_equal_brute_force(most):
     torch.manual_seed(most)
-    for tokens in (1, 5, 12):
-        scores = torch.randn(tokens + 6, 2)
-        first, last, score = best_span(scores, 5, tokens, most)
+    tokens = [1, 5, 12, 0]
+    scores = torch.randn(4, 18, 2)
+    begins, ends = torch.tensor([5, 3, 4, 5]), torch.tensor([6, 8, 16, 5])
+    found = zip(*(values.tolist() for values in best_spans(scores, begins, ends, most)), strict=True)
+    for row, (first, last, odds) in enumerate(found):
         every = [
-            (float(scores[5 + i, 0] + scores[5 + j, 1] - scores[0].sum()), i, j)
-            for i in range(tokens)
-            for j in range(i, min(tokens, i + most))
+            (float(scores[row, i, 0] + scores[row, j, 1] - scores[row, 0].sum()), i, j)
+            for i in range(int(begins[row]), int(ends[row]))
+            for j in range(i, min(int(ends[row]), i + most))
         ]
-        value, *place = max(every)
-        assert (place, score) == ([first, last], pytest.approx(value))
+        if tokens[row] == 0:
+            assert odds == -float("inf")
+        else:
+            value, *place = max(every)
+            assert (place, odds) == ([first, last], pytest.approx(value))
 
 
 class Knowing(nn.Module):
@@ -102,6 +139,24 @@ def test_no_answer_below_the_threshold(windows):
     (answer,) = Answerer(Knowing(None), windows, 5, threshold=0.0).predict([question(2, 3)])
     assert (answer.text, answer.start) == ("", None)
     assert answer.score == pytest.approx(-10.0)
+
+
+def test_a_threshold_is_tuned_where_some_questions_have_no_answer(windows):
+    """The model is sure of w47 and of nothing else; a question without an answer has a passage without it."""
+    (token,) = windows.tokenizer.encode(["w47"])[0]
+    other = " ".join(WORDS[:20])
+    asked = [question(47, 47, "a"), Question("b", "w1", other, ())]
+    found = QuestionAnswering({"valid": asked}, windows, 5, ["answer-f1", "answer-exact"]).evaluate(
+        Knowing(token), "valid"
+    )
+    assert found["answer-f1"] == found["answer-exact"] == 100.0
+    assert found["threshold"] == pytest.approx(5.0)  # half-way between odds of 10 and of 0
+    always = QuestionAnswering({"valid": asked}, windows, 5, ["answer-f1"], None).evaluate(Knowing(token), "valid")
+    assert always == {"answer-f1": 50.0}
+    fixed = QuestionAnswering({"valid": asked}, windows, 5, ["answer-f1"], 20.0).evaluate(Knowing(token), "valid")
+    assert fixed == {"answer-f1": 50.0}
+    (nothing,) = Answerer(Knowing(token), windows, 5).predict([Question("c", "w1", "", ())])
+    assert (nothing.text, nothing.start) == ("", None)
 
 
 def test_official_files(tmp_path):

@@ -178,10 +178,10 @@ def test_learning_is_deterministic_across_processes(tmp_path: Path):
 
 
 def test_a_sample_is_even_and_bounded():
-    drawn = module._draw((str(number) for number in range(10_000)), 500)
+    drawn = module.draw((str(number) for number in range(10_000)), 500)
     assert len(drawn) == len(set(drawn)) == 500
     assert 4_300 < sum(map(int, drawn)) / 500 < 5_700, "from everywhere, not from one end"
-    assert module._draw(iter("abc"), 500) == ["a", "b", "c"]
+    assert module.draw(iter("abc"), 500) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("texts", [[], ["", ""]])

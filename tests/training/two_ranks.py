@@ -99,6 +99,7 @@ if __name__ == "__main__":
     else:
         store = distributed.visit(port, 2)
     with distributed.on_one_machine(store, rank, 2, memory):
+        assert distributed.gather_objects({"rank": rank}) == [{"rank": 0}, {"rank": 1}]
         write(folder, str(rank), [rank], WAYS)
         distributed.barrier()
     os._exit(0)  # the store's thread need not be waited for

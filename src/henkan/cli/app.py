@@ -40,6 +40,7 @@ COMMANDS = (
     Command("compare", "Several models in one table; or train some alike first.", "henkan.cli.compare", "compare"),
     Command("inspect", "Pictures of gradients, sentence vectors and attention.", "henkan.cli.inspect", "inspect"),
     Command("verify", "Re-run the self-test that a model carries.", "henkan.cli.verify", "verify"),
+    Command("import", "A Hugging Face checkpoint as a model of ours.", "henkan.cli.import_", "import_"),
     Command("export", "A model for Hugging Face transformers, CTranslate2 or ONNX.", "henkan.cli.export", "export"),
     Command("data", "Corpora by name: list, get, stats.", "henkan.cli.data", "data"),
     Command("presets", "List the architectures and their sizes.", "henkan.cli.explain", "presets"),

@@ -1,4 +1,4 @@
-"""``henkan data list``, ``get`` and ``stats``: the corpora of the catalogue."""
+"""``henkan data``: the corpora of the catalogue, and dialogues as pairs."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -64,6 +64,34 @@ def stats(
     console = _console()
     console.print(table)
     console.print("sources: distinct ones; words: mean per source and per target; longest: words of either side")
+
+
+@data.command("replies")
+def replies_of(
+    file: Annotated[Path, typer.Argument(help="Dialogues, one a line as JSON: a list of turns; .gz too.")],
+    output: Annotated[Path, typer.Option(help="The .tsv of contexts and replies to write.")],
+    context: Annotated[int, typer.Option(help="Turns before a reply, at most.", min=1, max=1000)] = 4,
+    speaker: Annotated[str | None, typer.Option(help="Only replies of this speaker.", show_default="all")] = None,
+    keys: Annotated[str, typer.Option(help="What turns, speaker and text are called.")] = "turns,speaker,text",
+) -> None:
+    """Write dialogues as pairs: the turns before, each with its speaker, and the reply."""
+    from henkan.data.dialogues import Keys, read_dialogues, replies
+    from henkan.errors import ConfigError, StorageError
+
+    names = keys.split(",")
+    if len(names) != 3 or not all(names):
+        raise ConfigError(f"--keys {keys!r}: expected three names with commas between, such as turns,s,u")
+    if output.suffix != ".tsv":
+        raise ConfigError(f"--output {output}: expected a name that ends in .tsv")
+    count = 0
+    try:
+        with output.open("w", encoding="utf-8", newline="\n") as lines:
+            for pair in replies(read_dialogues(file, Keys(*names)), context, speaker):
+                lines.write(f"{pair.source}\t{pair.target}\n")
+                count += 1
+    except OSError as error:
+        raise StorageError(f"{output}: cannot be written ({error.strerror or error})") from error
+    typer.echo(f"{count:,} pairs in {output}")
 
 
 def _parts(corpus: "Entry", folder: Path, language: str) -> Iterator[tuple[str, Iterable[Sides]]]:

@@ -1,12 +1,15 @@
 """``henkan evaluate``: a model's scores on held-out pairs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from henkan.cli.score import METRICS
 from henkan.errors import ConfigError
+
+if TYPE_CHECKING:
+    from henkan.models.inference import Precision
 
 
 def evaluate(
@@ -20,7 +23,11 @@ def evaluate(
         list[Path] | None, typer.Option(help="Right answers, one a line; several files allowed.")
     ] = None,
     pairs: Annotated[
-        Path | None, typer.Option(help="Instead: a .tsv of sources and one or more right answers each; .gz too.")
+        Path | None,
+        typer.Option(
+            help="Instead: a .tsv of sources and one or more right answers each, or a .jsonl; .gz too. "
+            "The fields of the recipe are read where the file has such."
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="For other tasks: a test file of the kind that the model was trained on.")
@@ -31,6 +38,13 @@ def evaluate(
     ] = None,
     beam: Annotated[int | None, typer.Option(help="Beam size; 1 is greedy.", show_default="the model's")] = None,
     outputs: Annotated[Path | None, typer.Option(help="Also write the model's outputs there, one a line.")] = None,
+    unseen: Annotated[
+        bool,
+        typer.Option("--unseen", help="Also score without the sources that are in the recipe's training files, too."),
+    ] = False,
+    precision: Annotated[
+        str, typer.Option(help="Of products on a processor: auto (bf16 where it is made for that), fp32, bf16, int8.")
+    ] = "auto",
     processes: Annotated[
         int | None,
         typer.Option(help="Processes that share the work.", show_default="one for each processor, at most 8", min=1),
@@ -40,7 +54,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score a model: signatures, 95 % intervals, scores by length; written to metrics.json and the run's report."""
-    from henkan.data.readers import read_answers, read_references
+    from henkan.data.readers import read_answers
     from henkan.evaluation import evaluate as score
     from henkan.evaluation import record
     from henkan.metrics.score import shown
@@ -61,20 +75,25 @@ def evaluate(
         raise ConfigError(f"metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
     workers = Workers.usual(processes, threads)
     workers.prepare()
-    loaded = load(model, *(others or []))
+    loaded = load(model, *(others or []), precision=cast("Precision", precision))
     if pairs is not None:
-        rows = read_references(pairs)
+        rows = loaded.config.references(pairs)
     else:
         assert source is not None and reference is not None
         rows = read_answers(source, reference)
     sources, references = [row[0] for row in rows], [row[1] for row in rows]
+    training = loaded.config.data.training() if unseen else None
     typer.echo(f"predicting {len(sources):,} outputs", err=True)
-    evaluation = score(loaded, sources, references, loaded.options(beam), metrics, workers)
+    evaluation = score(loaded, sources, references, loaded.options(beam), metrics, workers, training)
     if outputs is not None:
         outputs.write_text("".join(f"{line}\n" for line in evaluation.outputs), encoding="utf-8", newline="\n")
     for found in evaluation.scores:
         typer.echo(f"{found.name} {shown(found.value)}  (95 % interval {found.interval})")
         typer.echo(f"  {found.signature}")
+    if evaluation.unseen is not None:
+        typer.echo(f"without the {evaluation.unseen.seen:,} sources that are in the training files:")
+        for found in evaluation.unseen.scores:
+            typer.echo(f"  {found.name} {shown(found.value)}  (95 % interval {found.interval})")
     if evaluation.cut:
         typer.echo(f"{evaluation.cut:,} outputs were cut at their largest length before they ended")
     if not others:  # what several models reach together belongs to none of their folders

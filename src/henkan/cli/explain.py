@@ -1,6 +1,5 @@
 """``henkan presets``, ``henkan explain`` and ``henkan schema``: what exists and what would be used."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,17 +13,23 @@ def presets() -> None:
 
 
 def explain(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY.PATH=VALUE", help="Settings that win.")] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RECIPE.yaml] [KEY.PATH=VALUE …]", help="A recipe, and settings that win over it."),
+    ] = None,
 ) -> None:
-    """Show every effective setting of a recipe, and where it came from: the recipe, its preset, or the default."""
+    """Show every effective setting of a run, and where it came from: the recipe, its preset, or the default."""
+    from henkan.cli.words import split_words
     from henkan.config import origins
     from henkan.recipe import given_layers, kind, read_recipe, settings_layers
-    from henkan.settings import merge
+    from henkan.settings import Layer, merge
 
-    given = given_layers(recipe, overrides or [])
+    file, words = split_words(recipe or [])
+    given = given_layers(file, words)
     chosen = kind(merge(given))
-    layers = settings_layers(recipe, overrides or []) if chosen is kind({}) else chosen.settle(given)[0]
+    if chosen is kind({"task": "pretraining"}) and "data" not in merge(given):
+        given = [Layer({"data": {"text": "TEXT.txt"}}, "an example: no text is named"), *given]
+    layers = settings_layers(file, words) if chosen is kind({}) else chosen.settle(given)[0]
     found = origins(read_recipe(layers), layers)
     typer.echo(_columns([("SETTING", "VALUE", "FROM"), *map(_texts, found)]))
 

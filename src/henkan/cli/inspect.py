@@ -213,8 +213,8 @@ def _ids(model: "Model", sources: list[str], targets: list[str] | None, beam: in
     """Source and target of each pair as the model reads and writes them; its own outputs piece by piece."""
     from henkan.text.normalise import normalise
 
-    read, written = model.tokenizers
-    source_ids = read.encode([normalise(line) for line in sources])
+    written = model.tokenizers[1]
+    source_ids = model.translator().encode(sources)
     if targets is not None:
         return list(zip(source_ids, written.encode([normalise(line) for line in targets]), strict=True))
     known = {piece: number for number, piece in enumerate(written.pieces(range(written.size)))}

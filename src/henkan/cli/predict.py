@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 if TYPE_CHECKING:
-    from henkan.model import LineModel
+    from henkan.model import LineModel, TextModel
     from henkan.models.inference import Precision
 
 
@@ -64,6 +64,14 @@ def predict(
     threads: Annotated[
         int | None, typer.Option(help="Threads of each process.", show_default="processors / processes", min=1)
     ] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write there, under their official names, the outputs for the test data in FILE: GLUE's folder or one "
+            "of its test files, or a file of questions as SQuAD's.",
+            metavar="FOLDER",
+        ),
+    ] = None,
 ) -> None:
     """Run a model, or the mean of several, over a file or standard input."""
     import sys
@@ -81,6 +89,9 @@ def predict(
     workers = Workers.usual(processes, threads)
     workers.prepare()
     loaded = load_any(model, *(others or []), precision=cast("Precision", precision))
+    if submission is not None:
+        submit(loaded, file, submission)
+        return
     if isinstance(loaded, LineModel):
         say_lines(loaded, file, {"--beam": beam, "--align": align or None, "--max-length": max_length})
         return
@@ -127,3 +138,15 @@ def say_lines(model: "LineModel", file: Path, searching: dict[str, object]) -> N
         for _, lines in windows(file):
             sys.stdout.write("".join(f"{output}\n" for output in model.predict(lines)))
             sys.stdout.flush()
+
+
+def submit(model: "LineModel | TextModel", tests: Path, folder: Path) -> None:
+    """Files that somebody else scores, for test data in its official form."""
+    from henkan.errors import ConfigError
+    from henkan.model import LineModel
+    from henkan.recipe.base import Submitting
+
+    if not isinstance(model, LineModel) or not isinstance(model.config, Submitting):
+        raise ConfigError(f"--submission: models of the task {model.config.task} have none; leave it out")
+    for path in model.config.submit(model.network, model.tokenizers, tests, folder):
+        typer.echo(f"written: {path}")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from henkan.cli.words import split_words
 from henkan.errors import ConfigError
 
 
@@ -38,10 +39,7 @@ def train(
     """Train a model on your own pairs, or by a recipe."""
     from henkan.cli.app import STARTED
 
-    words = recipe or []
-    files = [word for word in words if "=" not in word or Path(word).is_file()]
-    if len(files) > 1:
-        raise ConfigError(f"{', '.join(files)}: one recipe at a time; settings are written key.path=value")
+    file, words = split_words(recipe or [])
     if output is None:
         raise ConfigError("--output: name the folder of the run, for example --output runs/first")
     flags: dict[str, object] = {
@@ -53,21 +51,18 @@ def train(
         "data.valid_source": valid_source,
         "data.valid_target": valid_target,
         "data.valid_pairs": valid_pairs,
+        "training.budget": budget,
+        "training.steps": steps,
+        "training.epochs": epochs,
         "training.processes": processes,
         "training.threads": threads,
     }
-    lengths = {"training.budget": budget, "training.steps": steps, "training.epochs": epochs}
-    if any(value is not None for value in lengths.values()):
-        flags |= {name: "null" if value is None else value for name, value in lengths.items()}  # one replaces another
 
     from henkan.run import train as run
 
     run(
-        files[0] if files else None,
-        [
-            *(f"{name}={_quoted(value)}" for name, value in flags.items() if value is not None),
-            *(word for word in words if word not in files),
-        ],
+        file,
+        [*(f"{name}={_quoted(value)}" for name, value in flags.items() if value is not None), *words],
         output=output,
         resume=resume,
         started=STARTED,

@@ -148,10 +148,10 @@ def _write(folder: Path, lines: Iterable[str], tokenizer: Tokenizer, line_ends: 
 def _encoded(lines: list[str], tokenizer: Tokenizer, line_ends: bool) -> Iterator[list[int] | None]:
     """The ids of each line, None for one that ends a document."""
     if line_ends:
-        yield from tokenizer.encode([f"{line}\n" for line in lines])
+        yield from tokenizer.encode_parts([f"{line}\n" for line in lines])
         return
     texts = [line.strip() for line in lines]
-    rows = iter(tokenizer.encode([text for text in texts if text]))
+    rows = iter(tokenizer.encode_parts([text for text in texts if text]))
     for text in texts:
         yield next(rows) if text else None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,16 @@ class LabelledText:
     line: int
 
 
-def read_labelled(path: Path, columns: Columns) -> Iterator[LabelledText]:
+def read_labelled(path: Path, columns: Columns, left_out: list[int] | None = None) -> Iterator[LabelledText]:
     """One example for each line.
 
+    Args:
+        left_out: gets the numbers of lines that lack one of the columns, or have nothing in it, and are then left out;
+            None: such a line is an error.
+
     Raises:
-        DataError: as :func:`henkan.data.readers.read_lines`, for a line without one of the columns, and for an empty
-            text.
+        DataError: as :func:`henkan.data.readers.read_lines`, for a column that there is not, and for an empty one;
+            where there are no labels an empty text is one, because every line is to be predicted.
     """
     lines = enumerate(read_lines(path), start=1)
     named = path.name.removesuffix(".gz").endswith(".jsonl")
@@ -52,6 +56,9 @@ def read_labelled(path: Path, columns: Columns) -> Iterator[LabelledText]:
     if columns.header and not named:
         _, first_line = next(lines)
         header = first_line.split("\t")
+        wanted = [column for column in (columns.label, columns.first, columns.second) if column is not None]
+        if missing := [column for column in wanted if column not in header]:
+            raise DataError(_no_column(missing[0], header, f"the header of {path}"))
     for number, text in lines:
         where = f"line {number} of {path}"
         row: dict[Column, Any]
@@ -60,9 +67,18 @@ def read_labelled(path: Path, columns: Columns) -> Iterator[LabelledText]:
         else:
             cells = text.split("\t")
             row = dict(zip(header, cells, strict=False)) if columns.header else dict(enumerate(cells))
-        first = _text(row, columns.first, where)
-        second = None if columns.second is None else _text(row, columns.second, where)
-        label = None if columns.label is None else _text(row, columns.label, where)
+        try:
+            first = _text(row, columns.first, where)
+            second = None if columns.second is None else _text(row, columns.second, where)
+            label = None if columns.label is None else _text(row, columns.label, where)
+            if columns.label is not None and (not first or not label or second == ""):
+                empty = columns.first if not first else columns.label if not label else columns.second
+                raise DataError(f"{where}: column {empty!r} is empty; write something into it, or remove the line")
+        except DataError:
+            if left_out is None:
+                raise
+            left_out.append(number)
+            continue
         yield LabelledText(first, second, label, number)
 
 
@@ -89,12 +105,13 @@ def _record(text: str, where: str) -> dict[Column, Any]:
 
 def _text(row: dict[Column, Any], column: Column, where: str) -> str:
     if column not in row:
-        there = ", ".join(repr(name) for name in row)
-        raise DataError(f"{where}: there is no column {column!r}; there are {there}; set data.columns")
+        raise DataError(_no_column(column, row, where))
     value = row[column]
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise DataError(f"{where}: column {column!r} holds {type(value).__name__}; expected text")
-    text = str(value).strip()
-    if not text:
-        raise DataError(f"{where}: column {column!r} is empty")
-    return text
+    return str(value).strip()
+
+
+def _no_column(column: Column, there: Iterable[Column], where: str) -> str:
+    names = ", ".join(repr(name) for name in there)
+    return f"{where}: there is no column {column!r}; there are {names}; say in data.columns where label and texts are"

@@ -36,7 +36,7 @@ def mask_tokens(
         ordinary: ids that a token may be replaced with.
         candidates: (T,) bool, True where a token may be chosen; None: everywhere.
         words: (T,) the number of the word that each token belongs to: words are then chosen as wholes, one after
-            another in random order until there are enough tokens. None: token by token.
+            another in random order, and the number of tokens is right in the mean. None: token by token.
 
     Returns:
         What the model reads, and its labels: the original token where chosen, IGNORE elsewhere.
@@ -60,11 +60,17 @@ def mask_tokens(
 
 
 def _whole_words(words: np.ndarray, wanted: int, rng: np.random.Generator, places: np.ndarray) -> np.ndarray:
-    """Places of all tokens of words drawn at random, until there are ``wanted`` or one word more would be too many."""
+    """Places of all tokens of words drawn at random: ``wanted`` in the mean, and at least one word.
+
+    The last word would often be too long. It is taken with that probability which makes the mean exact; leaving it out
+    always, as Devlin et al. do, hides fewer tokens than were asked for.
+    """
     names, sizes = np.unique(words, return_counts=True)
     order = rng.permutation(len(names))
     total = np.cumsum(sizes[order])
-    taken = max(1, int(np.searchsorted(total, wanted, side="right")))
+    whole = int(np.searchsorted(total, wanted, side="right"))
+    left = wanted - (int(total[whole - 1]) if whole else 0)
+    taken = max(1, whole + (left > 0 and rng.random() < left / sizes[order[whole]]))
     return places[np.isin(words, names[order[:taken]])]
 
 
@@ -83,7 +89,8 @@ def corrupt_spans(
         mean_length: of the lost spans.
 
     Returns:
-        Source: kept spans with a sentinel for each lost one. Target: each sentinel, then what it stands for.
+        Source: kept spans with a sentinel for each lost one. Target: each sentinel, then what it stands for. (The
+        paper draws one sentinel more, which ends the target; its code, and so this, leaves that to END.)
 
     Raises:
         ValueError: fewer than two tokens, which leave nothing to keep or nothing to lose.

@@ -75,8 +75,9 @@ def sentence_pairs(documents: Documents, length: int, seed: int, short: float = 
     """Pairs of stretches of together at most ``length`` tokens (Devlin et al. 2019, appendix A.2).
 
     A chunk of lines is cut at a line end drawn at random; its second half is kept in half of the cases and otherwise
-    replaced by a stretch of the same length from elsewhere: from another document where there is one, and never from
-    where it would follow. Which half, is shuffled rather than drawn, so that both are equally many.
+    replaced by whole lines of about that length from elsewhere: from another document where there is one, and never
+    from where they would follow. Both kinds begin and end where lines do, so that no cut sentence tells them apart.
+    Which half, is shuffled rather than drawn, so that both are equally many.
 
     Args:
         short: share of chunks that aim at a shorter length, drawn anew for each.
@@ -86,8 +87,12 @@ def sentence_pairs(documents: Documents, length: int, seed: int, short: float = 
     first = np.array([pair[:2] for pair in halves], dtype=np.int64).reshape(-1, 2)
     second = np.array([pair[1:] for pair in halves], dtype=np.int64).reshape(-1, 2)
     follows = rng.permutation(np.arange(len(halves)) % 2 == 0)
+    heads = documents.lines[documents.starts[1:-1]]  # where each document but the first begins, in tokens
     for row in np.flatnonzero(~follows):
-        second[row] = _elsewhere(documents, first[row, 0], second[row], rng)
+        start, middle = first[row].tolist()
+        own = int(np.searchsorted(heads, start, side="right"))
+        room = max(length - (middle - start), int(second[row, 1]) - middle)
+        second[row] = _elsewhere(documents, own, start, int(second[row, 1]), int(second[row, 1]) - middle, room, rng)
     return SentencePairs(Passages(*first.T.copy()), Passages(*second.T.copy()), follows)
 
 
@@ -113,16 +118,35 @@ def _wanted(length: int, short: float, rng: np.random.Generator) -> int:
     return int(rng.integers(2, length + 1)) if rng.random() < short else length
 
 
-def _elsewhere(documents: Documents, start: int, second: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
-    """A stretch as long as ``second`` that begins with a line; of another document if there are several."""
-    size = int(second[1] - second[0])
-    own = int(np.searchsorted(documents.lines[documents.starts], start, side="right")) - 1
-    for _ in range(100):
-        line = int(rng.integers(len(documents.lines) - 1))
-        place = int(documents.lines[line])
-        other = len(documents) == 1 or int(np.searchsorted(documents.starts, line, side="right")) - 1 != own
-        apart = place >= second[1] or place + size <= start
-        if other and apart and place + size <= len(documents.tokens):
-            return place, place + size
-    shift = (int(second[1]) + len(documents.tokens) // 2) % max(1, len(documents.tokens) - size)
-    return shift, shift + size
+def _elsewhere(
+    documents: Documents, own: int, start: int, end: int, size: int, room: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Lines of one document, about ``size`` and at most ``room`` tokens, that are not between ``start`` and ``end``.
+
+    They are of another document than ``own`` if there is text in one; a line is cut where all that were tried are too
+    long.
+    """
+    lines, (first, last) = documents.lines, documents.starts[own : own + 2].tolist()
+    others = len(lines) - 1 - (last - first)
+    whole: tuple[int, int] | None = None
+    cut: tuple[int, int] | None = None
+    for _ in range(20):
+        line = int(rng.integers(others or len(lines) - 1))
+        if others and line >= first:
+            line += last - first
+        home = int(np.searchsorted(documents.starts, line, side="right")) - 1
+        begin = int(lines[line])
+        ends = lines[line + 1 : documents.starts[home + 1] + 1]
+        fitting = ends[: np.searchsorted(ends, begin + room, side="right")]
+        if not len(fitting):  # this line is too long
+            cut = cut or ((begin, begin + size) if begin >= end or begin + size <= start else None)
+            continue
+        stop = int(fitting[np.abs(fitting - begin - size).argmin()])
+        if stop > begin and (begin >= end or stop <= start):
+            miss = abs(stop - begin - size)
+            if whole is None or miss < abs(whole[1] - whole[0] - size):
+                whole = begin, stop
+            if miss <= size // 10:
+                break
+    shift = (end + len(documents.tokens) // 2) % max(1, len(documents.tokens) - size)
+    return whole or cut or (shift, shift + size)

@@ -6,14 +6,14 @@ shifts every later line of one side of a corpus against the other.
 
 import codecs
 import gzip
-import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from itertools import zip_longest
 from pathlib import Path
 
 from henkan.data.example import Pair
+from henkan.data.records import FieldsConfig, kind, parser
 from henkan.errors import DataError
 
 LONGEST_LINE = 1 << 20
@@ -58,38 +58,49 @@ class PairsFile:
     """Pairs in one file: ``.tsv`` with two columns, or ``.jsonl`` with the keys ``source`` and ``target``; both also
     ``.gz``. Iterating again reads again. TSV knows no quotes or escapes; other keys in JSON Lines are left alone.
 
+    Args:
+        path: the file.
+        fields: other keys or columns than those. Where several targets are right, the first is taken.
+
     Raises:
         DataError: the file is missing, no regular file, or of another kind; while iterating, a line is wrong.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fields: FieldsConfig | None = None) -> None:
         self._path = _regular_file(path)
-        self._parse: Callable[[str], tuple[str, str]] = _PARSERS[_kind(path)]
+        self._parse = parser(path, fields)
+        self._two_columns = fields is None and kind(path) == ".tsv"
         self.name = str(path)
 
     def __iter__(self) -> Iterator[Pair]:
         for line, text in enumerate(read_lines(self._path), start=1):
             try:
-                source, target = self._parse(text)
+                source, targets = self._parse(text)
+                if self._two_columns and len(targets) > 1:
+                    raise ValueError(f"expected 2 columns, source and target, got {len(targets) + 1}")
             except ValueError as error:
                 raise DataError(f"line {line} of {self._path}: {error}") from None
-            yield Pair(source, target, line)
+            yield Pair(source, targets[0], line)
 
 
-def read_references(path: Path) -> list[tuple[str, list[str]]]:
+def read_references(path: Path, fields: FieldsConfig | None = None) -> list[tuple[str, list[str]]]:
     """Sources with all their acceptable targets, in the order in which the sources first appear.
 
-    TSV: the first column is the source, each further one a target. JSON Lines: as in training. Lines with the same
-    source are joined; a target that is there already is not repeated.
+    TSV: the first column is the source, each further one a target. JSON Lines: ``source`` and ``target``, a text or a
+    list of texts. Lines with the same source are joined; a target that is there already is not repeated.
+
+    Args:
+        path: the file.
+        fields: other keys or columns than those.
 
     Raises:
         DataError: as :class:`PairsFile`, and for a line with an empty source.
     """
     joined: dict[str, dict[str, None]] = {}
-    tsv = _kind(_regular_file(path)) == ".tsv"
+    parse = parser(_regular_file(path), fields)
     for line, text in enumerate(read_lines(path), start=1):
         try:
-            source, *targets = _columns(text) if tsv else _parse_json(text)
+            source, targets = parse(text)
             if not source:
                 raise ValueError("the source is empty")
         except ValueError as error:
@@ -221,46 +232,6 @@ def _regular_file(path: Path) -> Path:
     raise DataError(f"{path} is {kind}; expected a file")
 
 
-def _kind(path: Path) -> str:
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    if suffix not in _PARSERS:
-        raise DataError(f"{path}: unknown kind {suffix or 'without a suffix'!r}; expected .tsv or .jsonl, or those .gz")
-    return suffix
-
-
-def _columns(text: str) -> list[str]:
-    columns = text.split("\t")
-    if len(columns) < 2:
-        raise ValueError(f"expected source and target with a tab between them, got {_shown(text)}")
-    return columns
-
-
-def _parse_tsv(text: str) -> tuple[str, str]:
-    columns = _columns(text)
-    if len(columns) != 2:
-        raise ValueError(f"expected 2 columns, source and target, got {len(columns)}")
-    return columns[0], columns[1]
-
-
-def _parse_json(text: str) -> tuple[str, str]:
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON ({error}): {_shown(text)}") from None
-    if not isinstance(record, dict):
-        raise ValueError(f'expected {{"source": ..., "target": ...}}, got {_shown(text)}')
-    for key in ("source", "target"):
-        if key not in record:
-            raise ValueError(f"the key {key!r} is missing; the keys are {_shown(', '.join(record))}")
-        if not isinstance(record[key], str):
-            raise ValueError(f"{key!r} is {type(record[key]).__name__}; expected text")
-        try:
-            record[key].encode("utf-8")
-        except UnicodeEncodeError:
-            raise ValueError(f"{key!r} holds half of a surrogate pair, which is no character") from None
-    return record["source"], record["target"]
-
-
 def _refuse_other_formats(block: bytes, name: str) -> None:
     if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(f"{name} is UTF-16; save it as UTF-8")
@@ -270,10 +241,3 @@ def _refuse_other_formats(block: bytes, name: str) -> None:
 
 def _too_long(name: str, line: int) -> str:
     return f"line {line} of {name}: over {LONGEST_LINE:,} characters; split it, or check that this is a text file"
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
-
-
-_PARSERS: dict[str, Callable[[str], tuple[str, str]]] = {".tsv": _parse_tsv, ".jsonl": _parse_json}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -29,7 +30,14 @@ class TransformerEncoderLayer(nn.Module):
 
     def forward(self, vectors: Tensor, bias: Bias) -> Tensor:
         """Vectors (N, S, D), score bias (N, 1, 1, S) or sentences of a packed row, to (N, S, D)."""
-        vectors = self.around_attention(vectors, lambda inner: self.attention(inner, bias)[0])
+        return self.transform(self.attend(vectors, bias))
+
+    def attend(self, vectors: Tensor, bias: Bias) -> Tensor:
+        """The first half, in which positions see each other: (N, S, D) to (N, S, D)."""
+        return self.around_attention(vectors, lambda inner: self.attention(inner, bias)[0])
+
+    def transform(self, vectors: Tensor) -> Tensor:
+        """The second half, in which they do not: (..., D) to (..., D)."""
         return self.around_feed_forward(vectors, self.feed_forward)
 
 
@@ -67,17 +75,44 @@ class TransformerEncoder(nn.Module):
         """Whether it reads packed rows, which terms of places cannot do."""
         return isinstance(self.terms, MaskAlone)
 
-    def forward(self, source: Features) -> Memory:
-        """Tokens (N, S) to a Memory of (N, S, D)."""
+    def forward(self, source: Features, read: Tensor | None = None) -> Memory:
+        """Tokens (N, S) to a Memory of (N, S, D).
+
+        Args:
+            read: (K,) int64, the places among the N * S whose states somebody reads; the others are zeros, which saves
+                most of the last layer. None: all.
+        """
+        vectors, bias = self.below(source)
+        last = self.layers[-1]
+        assert isinstance(last, TransformerEncoderLayer)
+        if read is None:
+            return self.above(last(vectors, bias), source)
+        assert isinstance(source, Tokens)
+        attended = last.attend(vectors, bias).flatten(0, 1)
+        found = self.finish(last.transform(attended.index_select(0, read)))
+        states = torch.zeros_like(attended).index_copy(0, read, found).view(vectors.shape)
+        return Memory(states, source.mask, sentences=source.sentences)
+
+    def below(self, source: Features) -> tuple[Tensor, Bias]:
+        """What the last layer reads: vectors (N, S, D), and what attentions take beside them."""
         assert isinstance(source, Tokens)
         vectors = self.positions(self.embedding(source.ids), source.positions(), source.longest)
         vectors = self.dropout(self.first_norm(self.segments(vectors, source.segments)))
         sentences = source.sentences
         visible = score_bias(source.mask[:, None], vectors.dtype) if sentences is None else Within(sentences, sentences)
         bias = self.terms(visible, source.mask, source.mask.shape[1])
-        for layer in self.layers:
+        for layer in list(self.layers)[:-1]:
             vectors = layer(vectors, bias)
-        return Memory(self.last_dropout(self.last_norm(vectors)), source.mask, sentences=sentences)
+        return vectors, bias
+
+    def above(self, vectors: Tensor, source: Features) -> Memory:
+        """The Memory of what the last layer returned."""
+        assert isinstance(source, Tokens)
+        return Memory(self.finish(vectors), source.mask, sentences=source.sentences)
+
+    def finish(self, vectors: Tensor) -> Tensor:
+        """What the last layer returned, (..., D), as others read it."""
+        return self.last_dropout(self.last_norm(vectors))
 
 
 class TransformerEncoderConfig(TransformerSizes):

@@ -24,7 +24,9 @@ from henkan.interop.names import Entry, read_weights, write_weights
 from henkan.interop.settings import Settings
 from henkan.interop.weights import load_weights, save_json, save_weights
 from henkan.models.encoder_decoder import EncoderDecoderConfig
+from henkan.models.encoder_only import EncoderOnlyConfig
 from henkan.models.outline import fill, without_numbers
+from henkan.nn.text_heads import MaskedHeadConfig
 from henkan.nn.transformer import TransformerSizes
 
 FAMILIES: dict[str, Family] = {
@@ -82,6 +84,16 @@ def read(folder: Path) -> Imported:
     )
 
 
+def left_out(config: NetworkConfig) -> list[str]:
+    """Heads that :func:`write` leaves out: with a mask decoder, which the reference library does not have.
+
+    Without it such a head says nothing sensible; what the encoder has learnt is written in full.
+    """
+    if not isinstance(config, EncoderOnlyConfig):
+        return []
+    return [name for name, head in config.heads.items() if isinstance(head, MaskedHeadConfig) and head.decoder]
+
+
 def write(
     folder: Path,
     config: NetworkConfig,
@@ -92,7 +104,7 @@ def write(
     labels: Sequence[str] | None = None,
     tokenizer: Path | None = None,
 ) -> str:
-    """Write a checkpoint that the reference library loads.
+    """Write a checkpoint that the reference library loads, without the heads of :func:`left_out`.
 
     Args:
         folder: is made if it is not there; files of the same names are replaced.
@@ -110,6 +122,12 @@ def write(
         StorageError: it could not be written.
     """
     weights = dict(network.named_parameters())
+    if dropped := left_out(config):
+        assert isinstance(config, EncoderOnlyConfig)
+        heads = {name: head for name, head in config.heads.items() if name not in dropped}
+        config = config.model_copy(update={"heads": heads})
+        prefixes = tuple(f"heads.{name}." for name in dropped)
+        weights = {name: weight for name, weight in weights.items() if not name.startswith(prefixes)}
     chosen, values = _fitting(config, weights, family)
     special = {f"{name}_token_id": value for name, value in (special_ids or {}).items()}
     for name, value in special.items():

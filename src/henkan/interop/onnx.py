@@ -97,6 +97,9 @@ def in_the_way(config: object) -> str | None:
     attention = getattr(getattr(config, "decoder", None), "attention", None)
     if attention is not None and attention.kind == "hard":
         return "model.decoder.attention.kind: hard; a graph cannot pick one position among any number of them"
+    for name, head in getattr(config, "heads", {}).items():
+        if getattr(head, "decoder", None) is not None:
+            return f"model.heads.{name}.decoder: a part of pretraining; export what was fine-tuned from this model"
     return None
 
 

@@ -1,15 +1,16 @@
-"""Scores of short answers: exact match and word F1 as SQuAD defines them (Rajpurkar et al. 2016, section 6.1).
+"""Scores of short answers: exact match and F1 as SQuAD defines them (Rajpurkar et al. 2016, section 6.1).
 
 Both sides lose case, ASCII punctuation, English articles and extra spaces, as in the official script; the best of the
-references counts. Where the references are Japanese or Chinese, written without spaces, the units of F1 are
-characters, full-width forms are as plain ones, and all punctuation goes; the signature tells which.
+references counts. Where most references are Japanese or Chinese, written without spaces, it is done as JaQuAD's
+authors do (So et al. 2022, the notebook beside their data): the units of F1 are characters, spaces go, and nothing
+else is changed. There an exact match is an F1 of 1; here the characters must also stand in the same order. The
+signature tells which of the two it was.
 """
 
 from __future__ import annotations
 
 import re
 import string
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,8 +75,8 @@ def _measure(
     for output, answers in zip(hypotheses, references, strict=True):
         said = cut(output)
         found.append(max(compare(said, cut(answer)) for answer in answers))
-    unit = "character" if cut is characters else "word"
-    metric = MeanAnswer(name, f"nrefs:{reference_count(references)}|unit:{unit}|norm:squad")
+    rules = "unit:character|norm:jaquad" if cut is characters else "unit:word|norm:squad"
+    metric = MeanAnswer(name, f"nrefs:{reference_count(references)}|{rules}")
     return Measurement(metric, np.stack([found, np.ones(len(found))], axis=1))
 
 
@@ -85,9 +86,31 @@ def words(text: str) -> list[str]:
 
 
 def characters(text: str) -> list[str]:
-    """Without spaces, punctuation and symbols, lower case, compatible forms made one."""
-    text = unicodedata.normalize("NFKC", text).lower()
-    return [character for character in text if unicodedata.category(character)[0] not in "PSZ"]
+    """Without spaces."""
+    return list("".join(text.split()))
+
+
+def best_threshold(given: np.ndarray, nothing: np.ndarray, odds: np.ndarray) -> float:
+    """Above which odds to answer, so that the sum of what all questions get is highest (SQuAD 2.0's best threshold).
+
+    Args:
+        given: (N,) what each question gets with its answer.
+        nothing: (N,) what it gets without one.
+        odds: (N,) of answer against none, finite.
+
+    Returns:
+        Half-way between the odds of the last question that is to be answered and of the next; those of the first
+        where none is, and less than all where all are. Of several best ones the highest.
+    """
+    order = np.argsort(-odds, kind="stable")
+    falling = odds[order]
+    answered = np.concatenate([[0.0], np.cumsum((given - nothing)[order])])  # the k questions of highest odds
+    apart = np.concatenate([[True], falling[1:] < falling[:-1], [True]])  # equal odds are on one side
+    best = int(np.where(apart, answered, -np.inf).argmax())
+    if best in (0, len(odds)):
+        return float(falling[0]) if best == 0 else float(falling[-1]) - 1.0
+    middle = (falling[best - 1] + falling[best]) / 2
+    return float(middle if middle < falling[best - 1] else falling[best])
 
 
 def _overlap(output: list[str], answer: list[str]) -> float:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
-from torch import nn
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor, nn
 
 from henkan.config import Config
-from henkan.encoders.transformer import TransformerEncoder, TransformerEncoderConfig
+from henkan.encoders.transformer import TransformerEncoder, TransformerEncoderConfig, TransformerEncoderLayer
+from henkan.nn.disentangled import Distances
 from henkan.nn.embeddings import TokenEmbedding
+from henkan.nn.mask_decoder import DecodingHead
 from henkan.nn.pooling import FirstPoolerConfig, PoolerConfig
+from henkan.nn.read_places import places_read
 from henkan.nn.starts import Start, start_weights
-from henkan.nn.text_heads import HeadConfig
-from henkan.tensors import Batch, Features, Memory, Output
+from henkan.nn.text_heads import HeadConfig, MaskedHeadConfig
+from henkan.tensors import Batch, Features, Memory, Output, Tokens, TokenScores
 
 
 class EncoderOnly(nn.Module):
@@ -30,14 +33,46 @@ class EncoderOnly(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         """What every head says of the source; ``pooled`` (N, D) is among the extras."""
-        assert batch.source is not None
-        memory = self.encode(batch.source)
+        source, heads = batch.source, list(self.heads.named_children())
+        assert isinstance(source, Tokens)
+        read = None
+        if self.training:  # afterwards somebody may ask for what was not announced
+            pooling: list[tuple[Any, Tensor | None]] = [(self.pooler, None)]
+            read = places_read(source, pooling + [(head, batch.labels.get(name)) for name, head in heads])
+        memory = self.encode(source) if read is None else self.encoder(source, read)
         pooled = self.pooler(memory)
-        return Output({name: head(memory, pooled) for name, head in self.heads.named_children()}, {"pooled": pooled})
+        return Output({name: head(memory, pooled) for name, head in heads}, {"pooled": pooled})
 
     def encode(self, source: Features) -> Memory:
         """A vector for each token."""
         return self.encoder(source)
+
+
+class MaskDecodingEncoder(EncoderOnly):
+    """An encoder whose last layer is asked again for what stood under the masks; see ``nn/mask_decoder.py``.
+
+    The last layer reads the text as in :class:`EncoderOnly` only where another head wants what it says.
+    """
+
+    def forward(self, batch: Batch) -> Output:
+        """As :meth:`EncoderOnly.forward`; ``pooled`` is there only where there is another head."""
+        source = batch.source
+        assert isinstance(source, Tokens)
+        vectors, bias = self.encoder.below(source)
+        last = self.encoder.layers[-1]
+        assert isinstance(bias, Distances) and isinstance(last, TransformerEncoderLayer)
+        said: dict[str, Tensor | TokenScores] = {}
+        others: dict[str, nn.Module] = {}
+        for name, head in self.heads.named_children():
+            if isinstance(head, DecodingHead):
+                said[name] = head.decoded(vectors, bias, last, self.encoder.finish, source.mask)
+            else:
+                others[name] = head
+        if not others:
+            return Output(said)
+        memory = self.encoder.above(last(vectors, bias), source)
+        pooled = self.pooler(memory)
+        return Output(said | {name: head(memory, pooled) for name, head in others.items()}, {"pooled": pooled})
 
 
 class EncoderOnlyConfig(Config):
@@ -57,11 +92,22 @@ class EncoderOnlyConfig(Config):
             raise ValueError(f"head {wrong[0]!r}: a name is a word of letters, digits and _, not starting with a digit")
         return heads
 
+    @model_validator(mode="after")
+    def _mask_decoders_have_distances(self) -> Self:
+        decoding = [name for name, head in self.heads.items() if isinstance(head, MaskedHeadConfig) and head.decoder]
+        if decoding and self.encoder.positions.kind != "disentangled":
+            raise ValueError(
+                f"heads.{decoding[0]}.decoder: a mask decoder adds places to attention over distances; set "
+                "encoder.positions.kind: disentangled, or leave the decoder out"
+            )
+        return self
+
     def build(self, vocabulary: int) -> EncoderOnly:
         """The model with fresh weights."""
         embedding = TokenEmbedding(vocabulary, self.encoder.width, scaled=self.scaled_embedding)
         encoder = self.encoder.build(embedding)
         heads = {name: head.build(self.encoder.width, embedding.weight) for name, head in self.heads.items()}
-        model = EncoderOnly(encoder, self.pooler.build(self.encoder.width), heads)
+        kind = MaskDecodingEncoder if any(isinstance(head, DecodingHead) for head in heads.values()) else EncoderOnly
+        model = kind(encoder, self.pooler.build(self.encoder.width), heads)
         start_weights(model, self.start)
         return model

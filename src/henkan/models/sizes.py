@@ -17,7 +17,7 @@ from henkan.models.encoder_decoder import EncoderDecoderConfig
 from henkan.models.encoder_only import EncoderOnlyConfig
 from henkan.nn.places import DisentangledConfig, LearnedConfig, SinusoidalConfig, T5PositionsConfig
 from henkan.nn.pooling import DensePoolerConfig
-from henkan.nn.text_heads import ClassHeadConfig, HeadConfig, MaskedHeadConfig
+from henkan.nn.text_heads import ClassHeadConfig, HeadConfig, MaskDecoderConfig, MaskedHeadConfig
 
 Size = Literal["tiny", "mini", "small", "base"]
 Kind = Literal["bert", "roberta", "deberta", "gpt2", "t5", "bart", "marian"]
@@ -73,9 +73,10 @@ def roberta(size: Size) -> EncoderOnlyConfig:
 
 
 def deberta(size: Size) -> EncoderOnlyConfig:
-    """DeBERTa version 3's encoder, with ``tokens`` under masks as in version 2."""
+    """DeBERTa version 3's encoder, with ``tokens`` under masks and the mask decoder of versions 1 and 2."""
     encoder = TransformerEncoderConfig(**_sizes("deberta", size), **_BERT, positions=DisentangledConfig(), epsilon=1e-7)
-    return EncoderOnlyConfig(start="bert", encoder=encoder, heads={"tokens": MaskedHeadConfig(epsilon=1e-7)})
+    tokens = MaskedHeadConfig(epsilon=1e-7, decoder=MaskDecoderConfig())
+    return EncoderOnlyConfig(start="bert", encoder=encoder, heads={"tokens": tokens})
 
 
 def gpt2(size: Size) -> DecoderOnlyConfig:

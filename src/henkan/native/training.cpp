@@ -1,5 +1,5 @@
-// What training does beside products: cross-entropy with its gradient, dropout with a residual sum.
-// The plain twins, which are the specification, are in nn/cross_entropy.py and nn/dropout.py.
+// What training does beside products: cross-entropy with its gradient, dropout with a residual sum, GELU.
+// The plain twins, which are the specification, are in nn/cross_entropy.py, nn/dropout.py and nn/gelu.py.
 
 #include "numbers.h"
 
@@ -92,6 +92,22 @@ void dropped(int64_t count, int64_t threads, int64_t seed, int32_t least, float 
     }
 }
 
+// GELU by a hyperbolic tangent: x (1 + tanh(u)) / 2, which is x * sigmoid(2 u). On the way `back` its gradient.
+template <typename T, bool back>
+void gelu_tanh(int64_t count, int64_t threads, const T *vectors, const T *grad, T *out) {
+    constexpr float twice = 1.59576912f; // 2 sqrt(2 / pi)
+#pragma omp parallel num_threads(static_cast<int>(threads)) if (threads > 1 && count > 65536)
+#pragma omp for simd
+    for (int64_t j = 0; j < count; j++) {
+        const float x = load(vectors[j]);
+        float near = x < -16.0f ? -16.0f : x; // farther out the sigmoid is 0 or 1, and the cube too large for a float
+        near = near > 16.0f ? 16.0f : near;
+        const float square = near * near, share = sigmoid(twice * near * (1.0f + 0.044715f * square));
+        const float bend = share * (1.0f - share) * near * twice * (1.0f + 0.134145f * square);
+        store(out[j], back ? load(grad[j]) * (share + bend) : x * share);
+    }
+}
+
 } // namespace
 
 #define ROWS int64_t rows, int64_t size, int64_t threads, const uint8_t *mask, int64_t mask_stride
@@ -108,6 +124,11 @@ void dropped(int64_t count, int64_t threads, int64_t seed, int32_t least, float 
         (void)mask, (void)mask_stride;                                                                                \
         const auto run = base == nullptr ? dropped<T, false> : dropped<T, true>;                                      \
         run(rows * size, threads, seed, static_cast<int32_t>(least), static_cast<float>(scale), vectors, base, out);  \
+    }                                                                                                                 \
+    extern "C" void henkan_gelu_tanh_##NAME(ROWS, const T *vectors, const T *grad, T *out) {                          \
+        (void)mask, (void)mask_stride;                                                                                \
+        const auto run = grad == nullptr ? gelu_tanh<T, false> : gelu_tanh<T, true>;                                  \
+        run(rows * size, threads, vectors, grad, out);                                                                \
     }
 
 EXPORT(float, float32)

@@ -105,29 +105,28 @@ class _Chunked(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
         rows = hidden.shape[0]
-        wanted = any(ctx.needs_input_grad[:3])
+        for_hidden, for_weight, for_bias, *_ = ctx.needs_input_grad
+        wanted = for_hidden or for_weight or for_bias
         by_row = rows_native if native.runs(hidden) and allowed() else rows_plain
         if hidden.device.type != "cpu":
             by_row = rows_padded
         losses, chosen = hidden.new_empty(2, rows, dtype=_precision(hidden))
-        hidden_gradient = torch.empty_like(hidden)
+        hidden_gradient = torch.empty_like(hidden) if for_hidden else None
         weight_gradient = bias_gradient = None
         chunk = max(1, LOGITS // weight.shape[0])
         for start in range(0, max(1, rows), chunk):
             part = slice(start, start + chunk)
             logits = functional.linear(hidden[part], weight, bias)
             losses[part], chosen[part], gradient = by_row(logits, labels[part], smoothing, wanted)
-            if wanted:
+            if hidden_gradient is not None:
                 torch.mm(gradient, weight, out=hidden_gradient[part])
+            if for_weight:
                 weight_gradient = _added(weight_gradient, gradient.t() @ hidden[part])
-                if bias is not None:
-                    bias_gradient = _added(bias_gradient, gradient.sum(0))
-        if weight_gradient is not None:
-            ctx.save_for_backward(
-                hidden_gradient,
-                weight_gradient.to(weight.dtype),
-                None if bias_gradient is None else bias_gradient.to(weight.dtype),
-            )
+            if for_bias:
+                bias_gradient = _added(bias_gradient, gradient.sum(0))
+        if wanted:
+            sums = (None if made is None else made.to(weight.dtype) for made in (weight_gradient, bias_gradient))
+            ctx.save_for_backward(hidden_gradient, *sums)
         ctx.mark_non_differentiable(chosen)
         return losses.sum(), chosen
 

@@ -3,7 +3,8 @@
     score(i, j) = (q_i . k_j  + q_i . K r(i - j) + k_j . Q r(i - j)) / sqrt(f E),   f = how many of the three there are
 
 r(d) is a learnt vector of the bucket of distance d, query minus key, and Q and K are the layer's own projections of
-content, as in versions 2 and 3. The buckets of those are logarithmic beyond half their number.
+content, as in versions 2 and 3. The buckets of those are logarithmic beyond half their number; in version 1 each
+distance up to k has its own. (The paper writes r(j - i) in the last term; its code, and so this, has r(i - j) in both.)
 """
 
 from __future__ import annotations
@@ -40,7 +41,22 @@ class Distances:
 
     bias: Tensor  # (N or 1, 1, 1, S)
     vectors: Tensor  # (buckets, D)
-    chosen: Tensor  # (S, S) int64: which of them stands between a query and a key
+    chosen: Tensor  # (N or 1, 1, T, S) int64: which of them stands between a query and a key
+
+    def asked_at(self, places: Tensor) -> Distances:
+        """The same for queries at some of the positions alone; ``places`` is (N, T), and T need not be S."""
+        return Distances(self.bias, self.vectors, self.chosen[0, 0][places][:, None])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What queries meet; it does not depend on them, only on where they stand."""
+
+    keys: Tensor  # (N, H, S, E)
+    values: Tensor  # (N, H, S, E)
+    far_keys: Tensor  # (H, buckets, E)
+    chosen: Tensor  # (N, H, T, S)
+    bias: Tensor  # broadcastable to (N, H, T, S): the mask's, and what keys make of distances
 
 
 class DistanceTerms(nn.Module):
@@ -69,7 +85,7 @@ class DistanceTerms(nn.Module):
             distance = log_buckets(distance, self.span, self.limit)
         reach = min(int(distance[-1, 0]) if length else 0, self.span)  # no bucket beyond this one occurs
         used = self.weight[self.span - reach : self.span + reach + 1]
-        return Distances(bias, self.norm(used), (distance + reach).clamp(0, len(used) - 1))
+        return Distances(bias, self.norm(used), (distance + reach).clamp(0, len(used) - 1)[None, None])
 
 
 class DisentangledAttention(nn.Module):
@@ -104,17 +120,38 @@ class DisentangledAttention(nn.Module):
         """Vectors (N, S, D) to (N, S, D); the second value is the cache that an encoder does not have."""
         assert cache is None, "this attention sees both sides"
         width = vectors.shape[2]
-        queries, keys, values = self.inputs(vectors).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries = queries * self.shrink
+        queries, pairs = self.inputs(vectors).split([width, 2 * width], -1)
+        return self._look(queries, self._met(pairs, distances)), None
+
+    def met(self, vectors: Tensor, distances: Distances) -> Seen:
+        """What queries that do not come from these vectors (N, S, D) meet in them, for any number of looks."""
+        width = vectors.shape[2]
+        return self._met(functional.linear(vectors, self.inputs.weight[width:], self.inputs.bias[width:]), distances)
+
+    def look(self, vectors: Tensor, seen: Seen) -> Tensor:
+        """Vectors (N, T, D) ask, and find (N, T, D)."""
+        width = vectors.shape[2]
+        return self._look(functional.linear(vectors, self.inputs.weight[:width], self.inputs.bias[:width]), seen)
+
+    def _met(self, pairs: Tensor, distances: Distances) -> Seen:
+        """Keys and values (N, S, 2 D) are projected already."""
+        width = pairs.shape[2] // 2
+        keys, values = pairs.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         projected = functional.linear(distances.vectors, self.inputs.weight[: 2 * width], self.inputs.bias[: 2 * width])
         far_queries, far_keys = projected.unflatten(-1, (2, self.heads, -1)).permute(1, 2, 0, 3)  # (H, buckets, E)
         bias = distances.bias
-        chosen = distances.chosen.expand(*queries.shape[:2], -1, -1)  # (N, H, S, S)
-        root = queries.shape[-1] ** -0.5
-        if self.content_to_position:
-            bias = bias + (queries * root).matmul(far_keys.transpose(1, 2)).gather(3, chosen)
+        chosen = distances.chosen.expand(len(keys), self.heads, -1, -1)
         if self.position_to_content:
-            asked = (keys * (root * self.shrink)).matmul(far_queries.transpose(1, 2))  # (N, H, keys, buckets)
-            bias = bias + asked.gather(3, chosen.transpose(2, 3)).transpose(2, 3)
-        context = attend(queries, keys, values, bias, self.dropout if self.training else 0.0)
-        return self.output(context.transpose(1, 2).flatten(2)), None
+            asked = (keys * (keys.shape[-1] ** -0.5 * self.shrink)).matmul(far_queries.transpose(1, 2))
+            bias = bias + asked.gather(3, chosen.transpose(2, 3)).transpose(2, 3)  # asked: (N, H, keys, buckets)
+        return Seen(keys, values, far_keys, chosen, bias)
+
+    def _look(self, queries: Tensor, seen: Seen) -> Tensor:
+        """Queries (N, T, D) are projected already."""
+        queries = queries.unflatten(-1, (self.heads, -1)).transpose(1, 2) * self.shrink
+        bias = seen.bias
+        if self.content_to_position:
+            root = queries.shape[-1] ** -0.5
+            bias = bias + (queries * root).matmul(seen.far_keys.transpose(1, 2)).gather(3, seen.chosen)
+        context = attend(queries, seen.keys, seen.values, bias, self.dropout if self.training else 0.0)
+        return self.output(context.transpose(1, 2).flatten(2))

@@ -1,13 +1,13 @@
 """The position-wise feed-forward network."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from henkan.nn.dropout import Dropout
+from henkan.nn.gelu import gelu_tanh
 from henkan.nn.init import glorot_uniform
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
@@ -15,7 +15,7 @@ Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
     "gelu": functional.gelu,
-    "gelu_tanh": partial(functional.gelu, approximate="tanh"),  # GPT-2's and T5 1.1's
+    "gelu_tanh": gelu_tanh,  # GPT-2's and T5 1.1's
     "silu": functional.silu,
 }
 

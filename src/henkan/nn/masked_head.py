@@ -60,6 +60,10 @@ class MaskedHead(nn.Module):
         glorot_uniform(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
 
+    def reads(self, mask: Tensor, labels: Tensor | None) -> Tensor | None:
+        """See :func:`henkan.nn.read_places.places_read`."""
+        return None if labels is None else labels != IGNORE
+
     def forward(self, memory: Memory, pooled: Tensor | None) -> TransformedTokenScores:
         """Scores of a token at every position of (N, S, D)."""
         return TransformedTokenScores(memory.states, self.transform, self.output.weight, self.output.bias)

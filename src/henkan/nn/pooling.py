@@ -24,8 +24,19 @@ def first_vectors(memory: Memory) -> Tensor:
     return memory.states[0].index_select(0, starts)
 
 
+def first_places(mask: Tensor) -> Tensor:
+    """(N, S) bool, True at the first position of each text; ``mask`` is as large."""
+    places = torch.zeros_like(mask)
+    places[:, 0] = True
+    return places
+
+
 class FirstPooler(nn.Module):
     """The vector at the first position, where BERT has ``[CLS]``."""
+
+    def reads(self, mask: Tensor, labels: Tensor | None) -> Tensor | None:
+        """See :func:`henkan.nn.read_places.places_read`."""
+        return first_places(mask)
 
     def forward(self, memory: Memory) -> Tensor:
         """States (N, S, D) to (N, D)."""
@@ -43,6 +54,10 @@ class DensePooler(nn.Module):
         glorot_uniform(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
 
+    def reads(self, mask: Tensor, labels: Tensor | None) -> Tensor | None:
+        """See :func:`henkan.nn.read_places.places_read`."""
+        return first_places(mask)
+
     def forward(self, memory: Memory) -> Tensor:
         """States (N, S, D) to (N, D)."""
         return self.activation(self.dense(self.dropout(first_vectors(memory))))
@@ -50,6 +65,10 @@ class DensePooler(nn.Module):
 
 class MeanPooler(nn.Module):
     """The mean over real positions (Reimers & Gurevych 2019); zeros for an empty text."""
+
+    def reads(self, mask: Tensor, labels: Tensor | None) -> Tensor | None:
+        """See :func:`henkan.nn.read_places.places_read`."""
+        return mask
 
     def forward(self, memory: Memory) -> Tensor:
         """States (N, S, D) to (N, D)."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from henkan.config import Config
 from henkan.nn.dropout import Dropout
 from henkan.nn.feedforward import Activation
 from henkan.nn.init import glorot_uniform
+from henkan.nn.mask_decoder import DecodingHead, MaskDecoder
 from henkan.nn.masked_head import MaskedHead
 from henkan.nn.norms import norm
 from henkan.tensors import Memory
@@ -34,6 +36,10 @@ class TextHead(nn.Module):
         self.dropout = Dropout(dropout)
         self.output = _new(width, outputs)
 
+    def reads(self, mask: Tensor, labels: Tensor | None) -> Tensor | None:
+        """See :func:`henkan.nn.read_places.places_read`; of states it reads none."""
+        return torch.zeros_like(mask)
+
     def forward(self, memory: Memory, pooled: Tensor) -> Tensor:
         """Pooled (N, D) to (N, outputs)."""
         return self.output(self.dropout(pooled))
@@ -46,6 +52,10 @@ class PositionHead(nn.Module):
         super().__init__()
         self.dropout = Dropout(dropout)
         self.output = _new(width, outputs)
+
+    def reads(self, mask: Tensor, labels: Tensor | None) -> Tensor | None:
+        """See :func:`henkan.nn.read_places.places_read`."""
+        return None
 
     def forward(self, memory: Memory, pooled: Tensor) -> Tensor:
         """States (N, S, D) to (N, S, outputs); what stands at padding means nothing."""
@@ -63,9 +73,20 @@ class ChoiceHead(nn.Module):
         self.dropout = Dropout(dropout)
         self.output = _new(width, 1)
 
+    def reads(self, mask: Tensor, labels: Tensor | None) -> Tensor | None:
+        """See :func:`henkan.nn.read_places.places_read`; of states it reads none."""
+        return torch.zeros_like(mask)
+
     def forward(self, memory: Memory, pooled: Tensor) -> Tensor:
         """Pooled (N, D) to (N,)."""
         return self.output(self.dropout(pooled))[:, 0]
+
+
+class MaskDecoderConfig(Config):
+    """DeBERTa's enhanced mask decoder (He et al. 2021); see ``nn/mask_decoder.py``."""
+
+    limit: int = Field(512, ge=1, le=1 << 20)  # places that have a vector
+    passes: int = Field(2, ge=1, le=64)  # of the encoder's last layer
 
 
 class MaskedHeadConfig(Config):
@@ -75,12 +96,17 @@ class MaskedHeadConfig(Config):
     activation: Activation = "gelu"
     epsilon: float = Field(1e-5, gt=0.0, le=0.1)  # of the norm
     tied: bool = True
+    decoder: MaskDecoderConfig | None = None  # over distances; None: the head reads what the encoder returns
 
     def build(self, width: int, embedding: nn.Parameter) -> MaskedHead:
         """A new one, for states of this width and a vocabulary with this (V, width) table."""
         tied = embedding if self.tied else None
         made = norm("layer", width, self.epsilon)
-        return MaskedHead(width, embedding.shape[0], made, activation=self.activation, tied=tied)
+        vocabulary = embedding.shape[0]
+        if self.decoder is None:
+            return MaskedHead(width, vocabulary, made, activation=self.activation, tied=tied)
+        decoder = MaskDecoder(width, self.decoder.limit, self.decoder.passes)
+        return DecodingHead(width, vocabulary, made, decoder, activation=self.activation, tied=tied)
 
 
 class ClassHeadConfig(Config):

@@ -1,8 +1,9 @@
 """The line by name: each preset is an architecture with its data settings, start, objective, optimiser and decoding.
 
 A preset comes in sizes: ``published`` (as in the paper) and ``small`` (trains on two cores); ``auto`` chooses by the
-amount of data. The Transformers are sizes of one paper, so each of them has one size only. What is returned is a
-plain mapping, the bottom layer of a run's settings: a recipe and the command line go on top.
+amount of data. The Transformers are sizes of one paper, so each of them has one size only; T5, BART and Marian come in
+the four sizes of the families that are pretrained on text. What is returned is a plain mapping, the bottom layer of a
+run's settings: a recipe and the command line go on top.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ def find(name: str) -> Preset:
     for preset in PRESETS:
         if preset.name == name:
             return preset
-    names = [preset.name for preset in PRESETS]
+    from henkan.presets import families  # the networks of the families take a while to import
+
+    translating = {family.name: family for family in families.PRESETS if "pairs" in family.tasks}
+    if name in translating:
+        return translating[name].pairs()
+    names = [preset.name for preset in PRESETS] + list(translating)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise ConfigError(f"preset {name!r} is none of {', '.join(names)}{hint}")
@@ -38,7 +44,7 @@ def default(facts: Facts) -> str:
 
 def describe() -> list[tuple[str, str, str, str]]:
     """(name, sizes, paper, summary) of every preset."""
-    from henkan.presets import families  # the networks of the families take a while to import
+    from henkan.presets import families
 
     sizes = ", ".join(get_args(families.Size))
     rows = [(preset.name, ", ".join(preset.sizes), preset.paper, preset.summary) for preset in PRESETS]

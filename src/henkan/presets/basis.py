@@ -26,11 +26,12 @@ class Preset:
     paper: str
     summary: str
     sizes: dict[str, Callable[[Facts], Settings]]
+    usual: tuple[str, str] = ("small", "published")  # what auto takes below PLENTY pairs, and from there on
 
     def choose(self, size: str, facts: Facts) -> str:
-        """The size to take for "auto", "small" or "published"; ConfigError if this preset does not come in it."""
+        """The size to take for "auto", or the one named; ConfigError if this preset does not come in it."""
         if size == "auto":
-            wanted = "published" if facts.pairs >= PLENTY else "small"
+            wanted = self.usual[facts.pairs >= PLENTY]
             return wanted if wanted in self.sizes else next(iter(self.sizes))
         if size not in self.sizes:
             raise ConfigError(f"size {size!r}: preset {self.name} comes in {', '.join(self.sizes)}, or say auto")
@@ -68,6 +69,24 @@ def small(facts: Facts, model: Settings, learning_rate: float, **data: Any) -> S
         },
         "decoding": {"beam": 5, "length_penalty": "gnmt", "alpha": 1.0, "max_ratio": _longest_ratio(facts)},
         "scores": scores(facts),
+    }
+
+
+def further(settings: Settings) -> Settings:
+    """A preset's settings for a model that is trained already, which brings its network and its vocabulary.
+
+    A third of the learning rate from scratch, as where labels are learnt, and a short warm-up, after which it falls
+    to the end: what was learnt before is kept, and a minute is enough to see it help. Dropout stays the model's own.
+    """
+    training = settings["training"]
+    rates = {name: rate / 3 for name, rate in training["optimiser"].items() if name == "learning_rate"}
+    kept = {name: value for name, value in settings.items() if name not in ("model", "vocabulary", "data")}
+    return kept | {
+        "training": {
+            **training,
+            "optimiser": {**training["optimiser"], **rates},
+            "schedule": {"kind": "trapezoid", "warmup": 100, "decay": 0.9},
+        }
     }
 
 

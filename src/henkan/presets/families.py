@@ -7,13 +7,15 @@ pretraining and for what comes after. Sizes ``tiny`` to ``base`` are those of Tu
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import get_args
 
 from henkan.errors import ConfigError
 from henkan.models.sizes import FAMILIES, Kind, Size
-from henkan.presets.basis import Settings
+from henkan.presets.basis import Preset, Settings, small, vocabulary
+from henkan.tasks.survey import Facts
 
 __all__ = ["PRESETS", "Family", "Size", "find"]
 
@@ -22,6 +24,10 @@ _RATES: dict[str, float] = {"tiny": 1e-3, "mini": 1e-3, "small": 5e-4, "base": 1
 
 _FINE_RATES: dict[str, float] = {"tiny": 3e-4, "mini": 3e-4, "small": 1e-4, "base": 3e-5}
 """Of fine-tuning; Turc et al. (2019) choose among 3e-4, 1e-4, 5e-5 and 3e-5, small models wanting more."""
+
+
+_PAIRS_RATES: dict[str, float] = {"tiny": 2e-3, "mini": 1e-3, "small": 5e-4, "base": 2e-4}
+"""Of pairs from scratch; a model that is pretrained takes a third, see :func:`henkan.presets.basis.further`."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +79,23 @@ class Family:
         span: Settings = {"heads": {"span": {"kind": "span"}}}
         return {**settings, "stride": 96, "model": {**settings.get("model", {}), **span}}
 
+    def pairs(self) -> Preset:
+        """As a preset of pairs, from scratch; for a family with encoder and decoder."""
+        sizes: dict[str, Callable[[Facts], Settings]] = {size: partial(self._pairs, size) for size in get_args(Size)}
+        return Preset(self.name, self.paper, self.summary, sizes, ("mini", "base"))
+
     def model(self, size: str) -> Settings:
         """The network's settings."""
         chosen = next((known for known in get_args(Size) if known == size), None)
         if chosen is None:
             raise ConfigError(f"size {size!r}: preset {self.kind} comes in {', '.join(get_args(Size))}")
         return FAMILIES[self.kind](chosen).model_dump(mode="json")
+
+    def _pairs(self, size: str, facts: Facts) -> Settings:
+        units = vocabulary(facts, self.vocabulary["vocabulary"], self.vocabulary["kind"])
+        tied = {} if units["joint"] else {"tied": "target"}
+        settings = small(facts, {**self.model(size), **tied}, _PAIRS_RATES[size])
+        return {**settings, "vocabulary": units}
 
     def _task(self, size: str, started: bool, length: int) -> Settings:
         whole = self.model(size)
@@ -132,7 +149,7 @@ PRESETS = (
     Family(
         "deberta",
         "He et al. 2021",
-        "disentangled attention over content and distance",
+        "disentangled attention over content and distance; places only where masked words are told",
         {"kind": "unigram", "vocabulary": 8000, "mask": True},
         {"kind": "masked"},
         _ENCODER,
@@ -151,7 +168,7 @@ PRESETS = (
         "lost spans written out, relative positions in buckets",
         {"kind": "unigram", "vocabulary": 8000, "sentinels": 100},
         {"kind": "spans"},
-        ("pretraining",),
+        ("pretraining", "pairs"),
     ),
     Family(
         "bart",
@@ -159,6 +176,14 @@ PRESETS = (
         "spoilt text written as it was",
         {"kind": "bpe", "vocabulary": 8000, "mask": True},
         {"kind": "denoising"},
-        ("pretraining",),
+        ("pretraining", "pairs"),
+    ),
+    Family(
+        "marian",
+        "Junczys-Dowmunt et al. 2018",
+        "a translator, post-norm, as the OPUS-MT models are",
+        {"kind": "unigram", "vocabulary": 8000},
+        None,
+        ("pairs",),
     ),
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from henkan.config import validate
 from henkan.errors import ConfigError
-from henkan.recipe.base import Material, Recipe
+from henkan.recipe.base import Material, Recipe, Tuned
 from henkan.recipe.pairs import (
     USUAL_BUDGET,
     RunConfig,
@@ -27,10 +27,12 @@ from henkan.settings import Layer, merge
 _PLACES: Mapping[str, tuple[str, str]] = {
     "pairs": ("henkan.recipe.pairs", "RunConfig"),
     "pretraining": ("henkan.recipe.pretraining", "PretrainingRecipe"),
+    "mixture": ("henkan.recipe.mixture", "MixtureRecipe"),
     "classification": ("henkan.recipe.classification", "ClassificationRecipe"),
     "tagging": ("henkan.recipe.tagging", "TaggingRecipe"),
     "multiple_choice": ("henkan.recipe.multiple_choice", "MultipleChoiceRecipe"),
     "question_answering": ("henkan.recipe.questions", "QuestionAnsweringRecipe"),
+    "vectors": ("henkan.recipe.vectors", "VectorsRecipe"),
 }
 TASKS = tuple(_PLACES)
 """What ``task`` may be."""
@@ -61,6 +63,7 @@ __all__ = [
     "Recipe",
     "RunConfig",
     "ScoreName",
+    "Tuned",
     "given_layers",
     "kind",
     "look",

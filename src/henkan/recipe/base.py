@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 
@@ -103,3 +103,31 @@ class Recipe(Config, ABC):
         Raises:
             DataError: the file cannot be used.
         """
+
+
+@runtime_checkable
+class Submitting(Protocol):
+    """A recipe whose outputs have a form in which somebody else scores them."""
+
+    def submit(
+        self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer], tests: Path, folder: Path
+    ) -> list[Path]:
+        """Write the outputs for the test data at ``tests`` into ``folder``, under the names that are wanted.
+
+        Returns:
+            The files.
+
+        Raises:
+            ConfigError: this model was trained on something that nobody takes submissions of.
+            DataError: the test data is not there, or cannot be used.
+        """
+        ...
+
+
+@runtime_checkable
+class Tuned(Protocol):
+    """The data of a recipe of which a setting is chosen by validation while it trains."""
+
+    def tuned(self, scores: Mapping[str, float]) -> Recipe:
+        """The recipe that goes with the best weights, whose validation gave these scores."""
+        ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -39,7 +39,7 @@ class LabelledConfig(Config):
     """Labelled texts: tables or JSON Lines, plain or .gz; or a task of GLUE by name, from the folder it lies in."""
 
     glue: str | None = None  # its name; then `folder` stands for train and valid
-    folder: Path | None = None  # with train.tsv and dev.tsv as handed out, or NAME.train.tsv.gz and NAME.dev.tsv.gz
+    folder: Path | None = None  # all of GLUE or one of its folders, or NAME.train.tsv.gz and NAME.dev.tsv.gz in one
     train: Path | None = None
     valid: Path | None = None  # None: a part of the training data
     held_out: float = Field(0.1, gt=0.0, lt=0.9)  # share of the training data that validates where nothing else does
@@ -62,20 +62,8 @@ class LabelledConfig(Config):
             assert self.train is not None
             return self.train, self.valid, self.columns
         task = glue.find(self.glue)
-        handed_out = self.folder / "train.tsv"
-        for name in ("dev.tsv", "dev_matched.tsv"):
-            if handed_out.is_file() and (self.folder / name).is_file():
-                return handed_out, self.folder / name, task.train
-        train = self.folder / f"{task.name}.train.tsv.gz"
-        for part in ("dev", "test"):
-            valid_file = self.folder / f"{task.name}.{part}.tsv.gz"
-            if train.is_file() and valid_file.is_file():
-                second = None if task.train.second is None else 2
-                return train, valid_file, Columns(second=second)
-        raise DataError(
-            f"{self.folder}: expected train.tsv and dev.tsv of GLUE's {task.name}, or {train.name} and "
-            f"{task.name}.dev.tsv.gz"
-        )
+        train, valid = glue.training_files(task, self.folder)
+        return train, next(iter(valid), None), glue.labelled_columns(task, train)
 
 
 class ClassificationRecipe(Recipe):
@@ -123,7 +111,10 @@ class ClassificationRecipe(Recipe):
     def prepare(self, folder: Path, tell: Tell, progress: Progress) -> LabelledMaterial:
         """Texts are read anew each time; the vocabulary is kept."""
         file, valid_file, columns = self.data.files()
-        train = _checked(file, columns, self.labels)
+        left_out: list[int] | None = [] if self.data.glue and glue.find(self.data.glue).incomplete else None
+        train = _checked(file, columns, self.labels, left_out)
+        if left_out:
+            tell(f"{file}: {len(left_out):,} incomplete lines are left out, the first is line {left_out[0]}")
         if valid_file is not None:
             valid = _checked(valid_file, columns, self.labels)
         else:
@@ -141,30 +132,65 @@ class ClassificationRecipe(Recipe):
 
     def lines(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer]) -> Lines:
         """Each line a text, or two with a tab between."""
-        return LabelledLines(Labeller(network, Reader(tokenizers[0], self.length), Labels(self.labels)))
+        return LabelledLines(self._labeller(network, tokenizers))
 
     def score(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer], data: Path) -> list[Score]:
-        """Of a labelled file with the columns of the training data."""
-        texts = _checked(data, self._columns(data), self.labels)
-        given = Labeller(network, Reader(tokenizers[0], self.length), Labels(self.labels)).predict(
-            [(text.first, text.second) for text in texts]
-        )
-        right = [[text.label or ""] for text in texts]
-        return [LABEL_MEASURES[name](given, right).score() for name in self.scores]
+        """Of a labelled file with the columns of the training data; of GLUE also of all validation files in a folder.
+
+        Scores of a further file of those carry its name: MNLI's dev_mismatched.tsv.
+        """
+        files = [data] if self.data.glue is None or not data.is_dir() else self._validation_files(data)
+        labeller = self._labeller(network, tokenizers)
+        found: list[Score] = []
+        for number, file in enumerate(files):
+            texts = _checked(file, self._columns(file), self.labels)
+            given = labeller.predict([(text.first, text.second) for text in texts])
+            right = [[text.label or ""] for text in texts]
+            scores = [LABEL_MEASURES[name](given, right).score() for name in self.scores]
+            found += [replace(score, name=f"{score.name}, {file.name}") if number else score for score in scores]
+        return found
+
+    def submit(
+        self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer], tests: Path, folder: Path
+    ) -> list[Path]:
+        """Write what the organisers of GLUE score; see :class:`henkan.recipe.base.Submitting`."""
+        if self.data.glue is None:
+            raise ConfigError("a submission is of one of GLUE's tasks; this model was trained on other data")
+        task = glue.find(self.data.glue)
+        labeller = self._labeller(network, tokenizers)
+        written = []
+        for file, name in glue.unlabelled_files(task, tests):
+            texts = [
+                (normalise(text.first), None if text.second is None else normalise(text.second))
+                for text in read_labelled(file, task.test)
+            ]
+            glue.write_submission(folder / name, task, labeller.predict(texts))
+            written.append(folder / name)
+        return written
+
+    def _labeller(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer]) -> Labeller:
+        return Labeller(network, Reader(tokenizers[0], self.length), Labels(self.labels))
+
+    def _validation_files(self, folder: Path) -> Sequence[Path]:
+        assert self.data.glue is not None
+        _, files = glue.training_files(glue.find(self.data.glue), folder)
+        if not files:
+            raise DataError(f"{folder}: has no validation file of GLUE's {self.data.glue}; name a file with labels")
+        return files
 
     def _columns(self, data: Path) -> Columns:
-        """As in the training data; of GLUE as they are handed out, or label and texts in order."""
+        """As in the training data."""
         if self.data.glue is None:
             return self.data.columns
-        task = glue.find(self.data.glue)
-        handed_out = data.name in ("dev.tsv", "train.tsv", "dev_matched.tsv", "dev_mismatched.tsv")
-        return task.train if handed_out else Columns(second=None if task.train.second is None else 2)
+        return glue.labelled_columns(glue.find(self.data.glue), data)
 
 
-def _checked(path: Path, columns: Columns, labels: Sequence[str]) -> list[LabelledText]:
-    """All examples of a file; DataError for a label that is none of the classes, or no number."""
+def _checked(
+    path: Path, columns: Columns, labels: Sequence[str], left_out: list[int] | None = None
+) -> list[LabelledText]:
+    """All examples of a file; DataError for a label that is none of the classes, or no number, and for none at all."""
     found = []
-    for raw in read_labelled(path, columns):
+    for raw in read_labelled(path, columns, left_out):
         second = None if raw.second is None else normalise(raw.second)
         example = LabelledText(normalise(raw.first), second, raw.label, raw.line)
         if not labels:
@@ -172,6 +198,8 @@ def _checked(path: Path, columns: Columns, labels: Sequence[str]) -> list[Labell
         elif example.label not in labels:
             raise DataError(f"line {raw.line} of {path}: label {raw.label!r} is none of {', '.join(labels)}")
         found.append(example)
+    if not found:
+        raise DataError(f"{path}: no labelled texts in it")
     return found
 
 

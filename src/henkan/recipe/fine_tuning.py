@@ -43,8 +43,6 @@ def foundation(
     name = str(said.get("preset") or merge(layers).get("preset") or "bert")
     size = str(said.get("size") or merge(layers).get("size") or "mini")
     values = {"preset": name, "size": size, **settings(families.find(name), size, bool(layers))}
-    if {"steps", "budget"} & (said.get("training") or {}).keys():
-        values["training"] = {key: value for key, value in values["training"].items() if key != "epochs"}
     return [Layer(values, f"preset {name} ({size})"), *layers], f"preset {name}, size {size}, {began}"
 
 

@@ -1,6 +1,6 @@
 """RunConfig: the schema of a recipe that turns text into text on one screen, and the layers of its settings.
 
-default < preset (by the amount of data, where its size is auto) < recipe file < command line
+default < preset (by the amount of data, where its size is auto) < model that `start` names < recipe file < command line
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from henkan import presets
 from henkan.config import validate
 from henkan.data.collate import collate_pairs
 from henkan.data.example import Example
+from henkan.data.prefixed import prefixed
 from henkan.data.readers import read_references
 from henkan.decode.beam import BeamOptions
 from henkan.errors import ConfigError, DataError
@@ -26,10 +27,19 @@ from henkan.metrics import MEASURES, Score
 from henkan.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from henkan.models.outline import outline
 from henkan.objectives import CrossEntropyConfig, ObjectiveConfig
+from henkan.presets.basis import further
+from henkan.recipe import starting
 from henkan.recipe.base import Lines, Material, Recipe, Tell
 from henkan.settings import Layer, merge, merge_with_owners, parse_overrides, read_layer, report
 from henkan.tasks.base import Task
-from henkan.tasks.preparation import DataConfig, Prepared, Progress, VocabularyConfig, prepare
+from henkan.tasks.preparation import (
+    DataConfig,
+    Prepared,
+    Progress,
+    VocabularyConfig,
+    load_tokenizers,
+    prepare,
+)
 from henkan.tasks.survey import USUAL, Facts, survey
 from henkan.tasks.translation import Translation
 from henkan.tasks.translator import Translator
@@ -59,7 +69,8 @@ class RunConfig(Recipe):
 
     task: Literal["pairs"] = "pairs"
     preset: str  # an architecture by name; `henkan presets` lists them
-    size: Literal["auto", "small", "published"] = "auto"
+    size: Literal["auto", "small", "published", "tiny", "mini", "base"] = "auto"
+    start: Path | None = None  # a model to go on from, with its vocabulary: pretrained on text, or on other pairs
     data: DataConfig
     vocabulary: VocabularyConfig = VocabularyConfig()
     model: EncoderDecoderConfig
@@ -129,7 +140,10 @@ class RunConfig(Recipe):
 
     def prepare(self, folder: Path, tell: Tell, progress: Progress) -> PairsMaterial:
         """Pairs to integers."""
-        return PairsMaterial(self, prepare(self.data, self.vocabulary, folder, tell, progress))
+        if self.start is None:
+            return PairsMaterial(self, prepare(self.data, self.vocabulary, folder, tell, progress), None)
+        place = starting.model_folder(self.start)
+        return PairsMaterial(self, prepare(self.data, load_tokenizers(place), folder, tell, progress), place)
 
     def outline(self, vocabularies: tuple[int, int]) -> EncoderDecoder:
         """Encoder, decoder and head."""
@@ -142,9 +156,14 @@ class RunConfig(Recipe):
 
     def score(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer], data: Path) -> list[Score]:
         """Of a file of pairs; see :mod:`henkan.evaluation` for more."""
-        rows = read_references(data)
+        rows = self.references(data)
         outputs = self.lines(network, tokenizers).predict([source for source, _ in rows])
         return [MEASURES[name](outputs, [right for _, right in rows]).score() for name in self.scores]
+
+    def references(self, path: Path) -> list[tuple[str, list[str]]]:
+        """Sources of a file of pairs, each with all its targets; by the recipe's fields where the file has such."""
+        fields = self.data.fields
+        return read_references(path, fields if fields is not None and fields.suits(path) else None)
 
     def validation_scores(self) -> list[str]:
         """Which scores a validation computes: those of the recipe that are cheap, and the one that chooses."""
@@ -159,6 +178,7 @@ class PairsMaterial(Material):
 
     config: RunConfig
     prepared: Prepared
+    start: Path | None
 
     @property
     def tokenizers(self) -> tuple[Tokenizer, Tokenizer]:  # type: ignore[override]
@@ -166,16 +186,19 @@ class PairsMaterial(Material):
         return self.prepared.tokenizers
 
     def network(self, tell: Tell) -> nn.Module:
-        """With fresh weights."""
+        """Fresh, or with the weights of the model that is gone on from."""
         source, target = self.prepared.tokenizers
-        return self.config.model.build(source.size, target.size)
+        network = self.config.model.build(source.size, target.size)
+        if self.start is not None:
+            starting.take_weights(network, self.start, tell)
+        return network
 
     def task(self) -> Task:
         """Translation, whatever it is called."""
         config = self.config
-        reverse = config.data.reverse_source
-        scores = config.validation_scores()
-        return Translation(self.prepared, config.objective.build(), config.decoding, reverse, scores)
+        data, scores = config.data, config.validation_scores()
+        objective = config.objective.build()
+        return Translation(self.prepared, objective, config.decoding, data.reverse_source, scores, data.prefix)
 
     def examples(self) -> list[str]:
         """Sources of the validation pairs."""
@@ -198,12 +221,15 @@ class PairsLines:
     def predict(self, lines: Sequence[str]) -> list[str]:
         """The best output for each line, token by token."""
         greedy = self.config.decoding.model_copy(update={"beam": 1, "n_best": 1})
-        translator = Translator.of(self.network, self.tokenizers, self.config.data.reverse_source, greedy)
+        data = self.config.data
+        translator = Translator.of(self.network, self.tokenizers, data.reverse_source, greedy, data.prefix)
         return [found[0].text for found in translator.predict(lines)]
 
     def scores(self, lines: Sequence[str], outputs: Sequence[str]) -> list[float]:
         """The log-probability of each output given its line, the end included; forced decoding."""
-        sources, targets = self.tokenizers[0].encode(lines), self.tokenizers[1].encode(outputs)
+        prefix = self.config.data.prefix
+        sources = self.tokenizers[0].encode([prefixed(line, prefix) for line in lines])
+        targets = self.tokenizers[1].encode(outputs)
         examples = [
             Example.of(index, source, target)
             for index, (source, target) in enumerate(zip(sources, targets, strict=True))
@@ -230,7 +256,8 @@ def given_layers(recipe: Path | Mapping[str, Any] | None, overrides: Sequence[st
 
 def with_preset(given: Sequence[Layer], facts: Facts) -> tuple[list[Layer], str]:
     """The layers of a run, the preset's at the bottom, and a sentence that says what was chosen and why."""
-    said = merge(given)
+    began = _begun(given)
+    said = merge([*began, *given])
     name, wanted = said.get("preset"), said.get("size", "auto")
     chosen = presets.default(facts) if name is None else str(name)
     with _located(given, "preset"):
@@ -242,13 +269,32 @@ def with_preset(given: Sequence[Layer], facts: Facts) -> tuple[list[Layer], str]
     reason = f"; {' and '.join(why)}, and there are {facts.pairs:,} pairs" if why else ""
     sides = f"source as {_units(facts.source.unit)}, target as {_units(facts.target.unit)}"
     values = {"preset": chosen, "size": size, **preset.sizes[size](facts)}
-    _follow_vocabulary(values, said)
-    training = said.get("training")
-    lengths = ("steps", "epochs", "budget")
-    if not isinstance(training, dict) or all(training.get(length) is None for length in lengths):
-        values["training"] = {**values["training"], "budget": USUAL_BUDGET}
+    if began:
+        values, reason = further(values), f", going on from {said['start']}{reason}"
+    else:
+        _follow_vocabulary(values, said)
+    values["training"] = {**values["training"], "budget": USUAL_BUDGET}
     layer = Layer(values, f"preset {chosen} ({size})")
-    return [layer, *[resolved(layer, size) for layer in given]], f"preset {chosen}, size {size}, {sides}{reason}"
+    above = [resolved(layer, size) for layer in given]
+    return [layer, *began, *above], f"preset {chosen}, size {size}, {sides}{reason}"
+
+
+def _begun(given: Sequence[Layer]) -> list[Layer]:
+    """What the model says that ``start`` names: its network, its vocabularies, and how it read and searched pairs."""
+    start = merge(given).get("start")
+    if start is None:
+        return []
+    place = starting.model_folder(Path(str(start)))
+    layer = starting.settings(place, ("task", "vocabulary", "data", "objective", "decoding", "scores"), heads=True)
+    values = dict(layer.values)
+    task, data, network = values.pop("task", "pairs"), values.pop("data", {}), values["model"]
+    if network.get("kind", "encoder_decoder") != "encoder_decoder":
+        raise ConfigError(f"start {place}: its model is {network['kind']}; pairs need an encoder and a decoder")
+    if task == "pairs":
+        values["data"] = {name: data[name] for name in ("prefix", "reverse_source") if name in data}
+    else:  # it was pretrained, on one text with one vocabulary
+        values["vocabulary"] = {"joint": True, "source": values["vocabulary"]}
+    return [Layer(values, layer.origin)]
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,7 +13,6 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from henkan.data.documents import Documents, write_documents
-from henkan.data.readers import read_lines
 from henkan.errors import ConfigError
 from henkan.metrics import Score
 from henkan.models.decoder_only import DecoderOnlyConfig
@@ -28,10 +28,10 @@ from henkan.tasks.base import Task
 from henkan.tasks.continuing import Continuing, Filling, Writing
 from henkan.tasks.preparation import Progress
 from henkan.tasks.pretraining import Pretraining, text_scores
-from henkan.tasks.readings import MaskedReading, ReadingConfig
+from henkan.tasks.readings import MaskedReading, ReadingConfig, document_ends
 from henkan.tasks.text_preparation import PreparedText, TextConfig, prepare_text
-from henkan.text.normalise import normalise
-from henkan.text.tokenizer import Tokenizer, TokenizerConfig
+from henkan.text.extension import extended
+from henkan.text.tokenizer import SPACE, Tokenizer, TokenizerConfig, learn
 from henkan.training.options import TrainingConfig
 
 NetworkConfig = Annotated[EncoderOnlyConfig | DecoderOnlyConfig | EncoderDecoderConfig, Field(discriminator="kind")]
@@ -46,6 +46,7 @@ class PretrainingRecipe(Recipe):
     preset: str
     size: families.Size = "mini"
     start: Path | None = None  # a model to go on from, with its vocabulary
+    extend: int = Field(0, ge=0, le=100_000)  # tokens that this text may add to that vocabulary
     data: TextConfig
     vocabulary: TokenizerConfig = TokenizerConfig()
     reading: ReadingConfig
@@ -79,6 +80,24 @@ class PretrainingRecipe(Recipe):
             raise ValueError("reading {kind: spans} needs sentinels: set vocabulary.sentinels, 100 as in T5")
         return self
 
+    @model_validator(mode="after")
+    def _something_is_extended(self) -> Self:
+        if self.extend and self.start is None:
+            raise ValueError(f"extend {self.extend} adds to the vocabulary of `start`: name a model there")
+        if self.extend and self.vocabulary.kind in ("word", "character"):
+            raise ValueError(f"extend: start has a vocabulary of kind {self.vocabulary.kind!r}, which has no subwords")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_are_read_as_such(self) -> Self:
+        pairs = isinstance(self.reading, MaskedReading) and self.reading.translations
+        if self.data.pairs is not None and not pairs:
+            raise ValueError(
+                "data.pairs are masked on both sides: set reading: {kind: masked, translations: true, "
+                "next_sentence: false}"
+            )
+        return self
+
     @classmethod
     def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
         """The preset, or what the model says that is gone on from."""
@@ -93,28 +112,37 @@ class PretrainingRecipe(Recipe):
         family = families.find(name)
         size = str(said.get("size") or merge(layers).get("size") or "mini")
         values: dict[str, Any] = {"preset": name, "size": size, **family.pretraining(size)}
-        training = said.get("training")
-        lengths = ("steps", "epochs", "budget")
-        if not isinstance(training, dict) or all(training.get(length) is None for length in lengths):
-            values["training"] = {**values["training"], "budget": USUAL_BUDGET}
+        if (merge(layers).get("model") or {}).get("heads"):  # they are taken as they are
+            values["model"] = {**values["model"], "heads": {}}
+        values["training"] = {**values["training"], "budget": USUAL_BUDGET}
         bottom = Layer(values, f"preset {name} ({size})")
         return [bottom, *layers, *given], f"preset {name}, size {size}{began}"
 
     def parameters(self) -> int:
         """With as many tokens as the vocabulary may have."""
-        size = self.vocabulary.vocabulary
+        size = self.vocabulary.vocabulary + self.extend
         return sum(parameter.numel() for parameter in self.outline((size, size)).parameters())
 
     def prepare(self, folder: Path, tell: Tell, progress: Progress) -> TextMaterial:
         """Text to integers."""
-        vocabulary: TokenizerConfig | Tokenizer = self.vocabulary
-        place = None
-        if self.start is not None:
-            place = starting.model_folder(self.start)
-            vocabulary = starting.tokenizer(place)
+        place = None if self.start is None else starting.model_folder(self.start)
+        vocabulary = partial(self._vocabulary, place, tell)
         return TextMaterial(
-            self, prepare_text(self.data, vocabulary, folder, tell, self.reading.kind == "next"), place, tell
+            self, prepare_text(self.data, vocabulary, folder, tell, document_ends(self.reading)), place, tell
         )
+
+    def _vocabulary(self, place: Path | None, tell: Tell, lines: Iterable[str]) -> Tokenizer:
+        """Learnt from the lines, or that of the model in ``place``, to which the lines may add."""
+        if place is None:
+            return learn(self.vocabulary, lines)
+        old = starting.tokenizer(place)
+        if not self.extend:
+            return old
+        new = extended(old, lines, self.extend, self.vocabulary.sample)
+        added = [piece.replace(SPACE, "") for piece in new.pieces(range(old.size, new.size))]
+        shown = f": {', '.join(added[:5])}{' …' * (len(added) > 5)}" if added else "; none of its pairs is frequent"
+        tell(f"vocabulary: {old.size:,} tokens of {place}, and {len(added):,} of this text{shown}")
+        return new
 
     def outline(self, vocabularies: tuple[int, int]) -> nn.Module:
         """Encoder, decoder, or both."""
@@ -139,8 +167,8 @@ class PretrainingRecipe(Recipe):
         """The loss of a text, as nats for each token and as bits for each character."""
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "text"
-            lines = [normalise(line) for line in read_lines(data)]
-            write_documents(folder, lines, tokenizers[0], self.data.line_ends, self.reading.kind == "next")
+            lines = list(self.data.lines(data))
+            write_documents(folder, lines, tokenizers[0], self.data.line_ends, document_ends(self.reading))
             reading = self.reading.build(Documents.open(folder), tokenizers[0], self.length, self.training.seed)
             characters = sum(len(line) + self.data.line_ends for line in lines)
             return text_scores(network, reading, self.reading.objective(), characters)
@@ -164,7 +192,7 @@ class TextMaterial(Material):
         """Fresh, or with the weights that there are."""
         network = self.config.build(self.prepared.tokenizer.size)
         if self.start is not None:
-            starting.take_weights(network, self.start, tell)
+            starting.take_weights(network, self.start, tell, self.prepared.tokenizer)
         return network
 
     def task(self) -> Task:
@@ -188,4 +216,4 @@ class TextMaterial(Material):
 
     def origin(self) -> str:
         """The file."""
-        return f"{len(self.prepared.train.tokens):,} tokens from {self.config.data.text}"
+        return f"{len(self.prepared.train.tokens):,} tokens from {self.config.data.training()}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -15,6 +15,7 @@ from torch import nn
 from henkan.config import Config
 from henkan.data.questions import Question, read_questions
 from henkan.errors import DataError, InputError
+from henkan.folder import write_texts
 from henkan.metrics import MEASURES, Score
 from henkan.models.encoder_only import EncoderOnlyConfig
 from henkan.models.outline import without_numbers
@@ -25,10 +26,11 @@ from henkan.recipe.base import Lines, Recipe, Tell
 from henkan.settings import Layer
 from henkan.tasks.base import Task
 from henkan.tasks.preparation import Progress
-from henkan.tasks.question_answering import Answerer, QuestionAnswering, Windows
-from henkan.text.normalise import normalise
+from henkan.tasks.question_answering import Answerer, QuestionAnswering, Threshold, Windows, tune
 from henkan.text.tokenizer import Tokenizer, TokenizerConfig
 from henkan.training.options import TrainingConfig
+
+_WHOLE_FILE = "a file of questions as SQuAD's is answered by --submission FOLDER"
 
 
 class QuestionsConfig(Config):
@@ -52,7 +54,8 @@ class QuestionAnsweringRecipe(Recipe):
     stride: int = Field(128, ge=1, le=65536)  # tokens by which the next window of a passage is further on
     longest_question: int = Field(64, ge=1, le=4096)  # in tokens; what is more is cut off
     longest_answer: int = Field(30, ge=1, le=4096)  # in tokens
-    threshold: float | None = None  # log-odds above which an answer is given; None: always (SQuAD 1.1)
+    threshold: Threshold = "tuned"  # log-odds above which an answer is given; tuned: on validation questions, where
+    # some have no answer (SQuAD 2.0), and stored in the model; null: an answer is always given (SQuAD 1.1)
     model: EncoderOnlyConfig
     training: TrainingConfig
     scores: tuple[Literal["answer-exact", "answer-f1"], ...] = ("answer-f1", "answer-exact")
@@ -61,10 +64,10 @@ class QuestionAnsweringRecipe(Recipe):
     def _fits(self) -> Self:
         if not isinstance(self.model.heads.get("span"), SpanHeadConfig):
             raise ValueError("set model.heads.span: {kind: span}")
-        if self.length < self.longest_question + self.stride + 3:
+        if self.length < self.longest_question + self.stride + 4:
             raise ValueError(
                 f"length {self.length} has no room for longest_question {self.longest_question}, stride {self.stride} "
-                "and three marks"
+                "and four marks"
             )
         return self
 
@@ -105,15 +108,61 @@ class QuestionAnsweringRecipe(Recipe):
 
     def lines(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer]) -> Lines:
         """Each line a question and its passage with a tab between, or JSON with those keys."""
-        answerer = Answerer(network, self.windows(tokenizers[0]), self.longest_answer, self.threshold)
-        return QuestionLines(answerer)
+        return QuestionLines(self._answerer(network, tokenizers))
 
     def score(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer], data: Path) -> list[Score]:
-        """Of a file of questions."""
+        """Of a file of questions, at the model's threshold.
+
+        Where some questions have no answer, also of those with one and those without, and what the best threshold for
+        this very file would give: the figures of SQuAD 2.0's script.
+        """
         questions = list(read_questions(data))
-        answerer = Answerer(network, self.windows(tokenizers[0]), self.longest_answer, self.threshold)
-        answers = [answer.text for answer in answerer.predict(questions)]
-        return [MEASURES[name](answers, [asked.references for asked in questions]).score() for name in self.scores]
+        if not questions:
+            raise DataError(f"{data}: no questions in it")
+        answerer = self._answerer(network, tokenizers)
+        best = answerer.best(questions, answerer.windows.of(questions))
+        references = [asked.references for asked in questions]
+
+        def scores(suffix: str, threshold: float | None, chosen: Sequence[int]) -> list[Score]:
+            texts = [best[place].above(threshold).text for place in chosen]
+            rights = [references[place] for place in chosen]
+            found = [MEASURES[name](texts, rights).score() for name in self.scores]
+            return [replace(score, name=f"{score.name}{suffix}") for score in found]
+
+        every = range(len(questions))
+        told = scores("", answerer.threshold, every)
+        answerable = [place for place in every if questions[place].answers]
+        if len(answerable) in (0, len(questions)):
+            return told
+        rest = sorted(set(every) - set(answerable))
+        told += scores(", with an answer", answerer.threshold, answerable)
+        told += scores(", without an answer", answerer.threshold, rest)
+        for place, name in enumerate(self.scores):
+            threshold = tune(name, best, references)
+            told.append(scores(f", at its best threshold {threshold:.3f}", threshold, every)[place])
+        return told
+
+    def submit(
+        self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer], tests: Path, folder: Path
+    ) -> list[Path]:
+        """Write what SQuAD's script reads; see :class:`henkan.recipe.base.Submitting`.
+
+        predictions.json has the answer of each question by its id, null_odds.json the log-odds of no answer.
+        """
+        questions = list(read_questions(tests))
+        names = {question.name for question in questions}
+        if len(names) < len(questions) or "" in names:
+            raise DataError(f"{tests}: {len(questions)} questions with {len(names)} ids; answers are told apart by id")
+        answers = self._answerer(network, tokenizers).predict(questions)
+        said = {asked.name: answer.text for asked, answer in zip(questions, answers, strict=True)}
+        odds = {asked.name: -answer.score for asked, answer in zip(questions, answers, strict=True)}
+        texts = {folder / "predictions.json": said, folder / "null_odds.json": odds}
+        write_texts({path: json.dumps(content, ensure_ascii=False) + "\n" for path, content in texts.items()})
+        return list(texts)
+
+    def _answerer(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer]) -> Answerer:
+        threshold = None if self.threshold == "tuned" else self.threshold  # tuned: it is not yet
+        return Answerer(network, self.windows(tokenizers[0]), self.longest_answer, threshold)
 
 
 def _parted(questions: list[Question], share: float, path: Path) -> tuple[list[Question], list[Question]]:
@@ -138,7 +187,14 @@ class QuestionsMaterial(fine_tuning.EncoderMaterial):
         """Both splits."""
         splits = {"train": self.train, "valid": self.valid}
         windows = self.config.windows(self.tokenizer)
-        return QuestionAnswering(splits, windows, self.config.longest_answer, self.config.scores)
+        chosen = self.config
+        return QuestionAnswering(splits, windows, chosen.longest_answer, chosen.scores, chosen.threshold)
+
+    def tuned(self, scores: Mapping[str, float]) -> QuestionAnsweringRecipe:
+        """With the threshold that validation found."""
+        if self.config.threshold != "tuned":
+            return self.config
+        return self.config.model_copy(update={"threshold": scores.get("threshold")})
 
     def examples(self) -> list[str]:
         """Validation questions."""
@@ -176,8 +232,12 @@ def _questions(lines: Sequence[str]) -> list[Question]:
                 record = json.loads(line)
                 question, context, tab = str(record["question"]), str(record["context"]), "\t"
             except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise InputError(f"line {number}: not JSON with the keys question and context ({error!r})") from None
+                raise InputError(
+                    f"line {number}: not JSON with the keys question and context ({error!r}); {_WHOLE_FILE}"
+                ) from None
         if not tab:
-            raise InputError(f"line {number}: expected a question and its passage with a tab between, or JSON")
-        found.append(Question(str(number), normalise(question), normalise(context), ()))
+            raise InputError(
+                f"line {number}: expected a question and its passage with a tab between, or JSON; {_WHOLE_FILE}"
+            )
+        found.append(Question(str(number), question, context, ()))
     return found

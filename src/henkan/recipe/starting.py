@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from henkan.errors import ConfigError, FolderError
 from henkan.folder import check_folder, load_weights
 from henkan.settings import Layer, read_layer
 from henkan.tasks.preparation import load_tokenizers
+from henkan.text.extension import parts
 from henkan.text.tokenizer import Tokenizer
 
 Tell = Callable[[str], None]
@@ -51,14 +52,28 @@ def tokenizer(place: Path) -> Tokenizer:
     return source
 
 
-def take_weights(network: nn.Module, place: Path, tell: Tell) -> None:
+def take_weights(network: nn.Module, place: Path, tell: Tell, vocabulary: Tokenizer | None = None) -> None:
     """Give a fresh network every weight of a trained one that has the same name and shape, and tell of the rest.
+
+    Args:
+        vocabulary: the network's, where it may have more tokens than that of the trained model. In every table with a
+            row for each token, a new one then begins as the mean of the rows of the pieces that it was cut into before
+            (Gee et al. 2022, https://aclanthology.org/2022.emnlp-industry.41): what the model knows of them, in the
+            place that its other layers expect.
 
     Raises:
         ConfigError: a weight of the network's body has another shape, or nothing fits at all.
     """
     found = load_weights(place / "model.safetensors")
     wanted = dict(network.named_parameters())
+    old = None if vocabulary is None else tokenizer(place)
+    grown: list[str] = []
+    if vocabulary is not None and old is not None and vocabulary.size > old.size:
+        means = _means(parts(old, vocabulary), old.size)
+        for name in found.keys() & wanted.keys():
+            if found[name].shape[:1] == (old.size,) and wanted[name].shape[:1] == (vocabulary.size,):
+                found[name] = torch.cat([found[name], (means @ found[name].double()).to(found[name].dtype)])
+                grown.append(name)
     shared = found.keys() & wanted.keys()
     unlike = sorted(name for name in shared if found[name].shape != wanted[name].shape)
     heads = [name for name in unlike if name.startswith("heads.")]
@@ -78,6 +93,19 @@ def take_weights(network: nn.Module, place: Path, tell: Tell) -> None:
         + (f"; fresh: {_shown(fresh)}" if fresh else "")
         + (f"; not used: {_shown(left)}" if left else "")
     )
+    if grown and vocabulary is not None and old is not None:
+        tell(
+            f"{vocabulary.size - old.size:,} rows more in {_shown(sorted(grown))}, each the mean of the rows of the "
+            "pieces that its token was cut into"
+        )
+
+
+def _means(cuts: Sequence[Sequence[int]], size: int) -> Tensor:
+    """(new tokens, old tokens) float64, sparse: times the old rows it is the mean of each token's pieces."""
+    places = [(row, token) for row, cut in enumerate(cuts) for token in cut]
+    values = [1.0 / len(cut) for cut in cuts for _ in cut]
+    weights = torch.tensor(values, dtype=torch.float64)
+    return torch.sparse_coo_tensor(torch.tensor(places).T, weights, (len(cuts), size), check_invariants=False)
 
 
 def _shown(names: list[str]) -> str:

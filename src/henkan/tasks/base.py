@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,7 +11,7 @@ from henkan.data.example import Example
 from henkan.data.packing import PackedShape
 from henkan.data.plan import Shards
 from henkan.objectives.base import Objective
-from henkan.tensors import Batch
+from henkan.tensors import Batch, Output
 
 
 class Task(Protocol):
@@ -45,4 +46,17 @@ class PackingTask(Task, Protocol):
 
     def pack(self, examples: list[Example], shape: PackedShape) -> Batch:
         """Examples to one packed batch: pure; asked only for a model that can read it."""
+        ...
+
+
+@runtime_checkable
+class AnsweringTask(Task, Protocol):
+    """A task whose scores are read off the outputs that its loss is made of: validation runs the network once."""
+
+    def answers(self, output: Output, batch: Batch, split: str) -> list[Any]:
+        """What the model says of each example of a batch, in their order, as JSON has it; the batch is on the CPU."""
+        ...
+
+    def judge(self, answers: Sequence[Any], split: str) -> dict[str, float]:
+        """The scores of :meth:`Task.evaluate`, from the answers to all examples of the split, in their order."""
         ...

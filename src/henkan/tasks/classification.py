@@ -19,7 +19,7 @@ from henkan.metrics import LABEL_MEASURES
 from henkan.objectives.base import Objective
 from henkan.objectives.labels import ClassCrossEntropy, SquaredError
 from henkan.tasks.pretraining import paired
-from henkan.tensors import Batch
+from henkan.tensors import Batch, Output
 from henkan.text.tokenizer import Tokenizer
 
 ROWS = 64
@@ -45,7 +45,8 @@ class Reader:
         found = []
         for ids, (_, second) in zip(firsts, texts, strict=True):
             other = None if second is None else next(seconds)
-            kept, other_kept = _shortened(len(ids), len(other or ()), self.longest - (2 if other is None else 3))
+            room = self.longest - 2 - (0 if other is None else marks.separators)
+            kept, other_kept = _shortened(len(ids), len(other or ()), room)
             rest = None if other is None else np.array(other[:other_kept], dtype=np.int64)
             found.append(paired(np.array(ids[:kept], dtype=np.int64), rest, marks))
         return found
@@ -128,10 +129,20 @@ class Classification:
 
     def evaluate(self, model: Any, split: str) -> dict[str, float]:
         """The official scores on the whole split."""
-        texts = self.splits[split]
-        given = Labeller(model, self._reader, self.labels).predict([(text.first, text.second) for text in texts])
-        right = [[text.label or ""] for text in texts]
-        return {name: LABEL_MEASURES[name](given, right).value() for name in self.scores}
+        return self.judge(
+            self.labels.decode(Labeller(model, self._reader, self.labels).scores_of(self._read[split])), split
+        )
+
+    def answers(self, output: Output, batch: Batch, split: str) -> list[str]:
+        """The label, or the number, of each text."""
+        found = output.heads[self.labels.head]
+        assert isinstance(found, Tensor)
+        return self.labels.decode(found.float())
+
+    def judge(self, answers: Sequence[str], split: str) -> dict[str, float]:
+        """The official scores of labels."""
+        right = [[text.label or ""] for text in self.splits[split]]
+        return {name: LABEL_MEASURES[name](answers, right).value() for name in self.scores}
 
 
 class Labeller:
@@ -144,7 +155,10 @@ class Labeller:
 
     def scores(self, texts: Sequence[tuple[str, str | None]]) -> Tensor:
         """(N, C) log-probabilities of the classes, or (N, 1) numbers, in float32, in the order of the texts."""
-        read = self.reader.read(texts)
+        return self.scores_of(self.reader.read(texts))
+
+    def scores_of(self, read: Sequence[tuple[np.ndarray, np.ndarray]]) -> Tensor:
+        """As :meth:`scores`, of ids and segments; at least one text."""
         order = sorted(range(len(read)), key=lambda place: len(read[place][0]))
         device = next(self.network.parameters()).device
         found: list[Tensor] = []

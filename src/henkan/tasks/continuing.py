@@ -22,7 +22,7 @@ ROWS = 32
 
 
 class Filling:
-    """A masked language model over lines in which ``<mask>`` stands for hidden tokens.
+    """A masked language model over lines in which ``<mask>`` stands for hidden tokens; a tab stands between two texts.
 
     Args:
         longest: tokens of a line, marks included; what is more is cut off.
@@ -37,39 +37,51 @@ class Filling:
         """Each line with its masks filled, each by the likeliest token."""
         rows = self._read(lines)
         filled = []
-        for ids, log_probs in zip(rows, self._log_probs(rows), strict=True):
-            filled.append(np.where(ids == self.tokenizer.marks.mask, log_probs.argmax(-1).numpy(), ids))
-        return self.tokenizer.decode([ids[1:-1].tolist() for ids in filled])
+        for row, log_probs in zip(rows, self._log_probs(rows), strict=True):
+            ids = np.where(row.ids == self.tokenizer.marks.mask, log_probs.argmax(-1).numpy(), row.ids)
+            ends = np.flatnonzero(row.ids == self.tokenizer.marks.end)
+            filled.append("\t".join(self.tokenizer.decode([part[1:].tolist() for part in np.split(ids, ends)[:-1]])))
+        return filled
 
     def scores(self, lines: Sequence[str], outputs: Sequence[str]) -> list[float]:
         """The log-probabilities of a line's own tokens, each where it stands, added up; outputs do not matter."""
         rows = self._read(lines)
         return [
-            float(log_probs.gather(1, torch.from_numpy(ids)[:, None]).sum())
-            for ids, log_probs in zip(rows, self._log_probs(rows), strict=True)
+            float(log_probs.gather(1, torch.from_numpy(row.ids)[:, None]).sum())
+            for row, log_probs in zip(rows, self._log_probs(rows), strict=True)
         ]
 
-    def _read(self, lines: Sequence[str]) -> list[np.ndarray]:
-        marks = self.tokenizer.marks
+    def _read(self, lines: Sequence[str]) -> list[Sequenced]:
         rows = []
         for line in lines:
-            parts = self.tokenizer.encode([part.strip() for part in normalise(line).split(MASK)])
-            ids = list(parts[0])
-            for part in parts[1:]:
-                ids += [marks.unknown if marks.mask is None else marks.mask, *part]
-            rows.append(paired(np.array(ids[: self.longest - 2], dtype=np.int64), None, marks)[0])
+            first, tab, second = normalise(line).partition("\t")
+            ids, more = self._ids(first), self._ids(second) if tab else None
+            room = self.longest - 2
+            if more is not None:  # the longer one loses its end
+                room = self.longest - self.tokenizer.marks.around_pair
+                more = more[: max(room // 2, room - len(ids))]
+            both = paired(ids[: room - (0 if more is None else len(more))], more, self.tokenizer.marks)
+            rows.append(Sequenced(0, *both))
         return rows
 
-    def _log_probs(self, rows: Sequence[np.ndarray]) -> list[Tensor]:
+    def _ids(self, text: str) -> np.ndarray:
+        marks = self.tokenizer.marks
+        parts = self.tokenizer.encode_parts([part.rstrip() for part in text.split(MASK)])
+        ids = list(parts[0])
+        for part in parts[1:]:
+            ids += [marks.unknown if marks.mask is None else marks.mask, *part]
+        return np.array(ids, dtype=np.int64)
+
+    def _log_probs(self, rows: Sequence[Sequenced]) -> list[Tensor]:
         """(S, V) for each row, float32."""
         device = next(self.network.parameters()).device
         found: list[Tensor] = []
         with torch.inference_mode():
             for first in range(0, len(rows), ROWS):
                 some = rows[first : first + ROWS]
-                batch = collate_sequences([Sequenced(0, ids) for ids in some], self.tokenizer.marks.pad).to(device)
+                batch = collate_sequences(some, self.tokenizer.marks.pad).to(device)
                 logits = self.network(batch).heads["tokens"].logits().float().log_softmax(-1).cpu()
-                found += [values[: len(ids)] for values, ids in zip(logits, some, strict=True)]
+                found += [values[: len(row.ids)] for values, row in zip(logits, some, strict=True)]
         return found
 
 

@@ -44,14 +44,18 @@ class MaskedTranslations:
         self._paired = lines == 2
         sizes = np.diff(documents.lines)
         first, second = sizes[documents.starts[:-1]], np.where(self._paired, sizes[documents.starts[1:] - 1], 0)
-        room = longest - 2 - self._paired
+        room = longest - self._around()
         self._second = np.minimum(second, np.maximum(room // 2, room - first))
         self._first = np.minimum(first, room - self._second)
 
     def lengths(self) -> Lengths:
-        """With two marks, or three."""
-        sizes = self._first + self._second + 2 + self._paired
+        """With the marks."""
+        sizes = self._first + self._second + self._around()
         return Lengths(sizes, np.zeros_like(sizes))
+
+    def _around(self) -> np.ndarray:
+        """Marks of each example."""
+        return np.where(self._paired, self.marks.around_pair, 2)
 
     def example(self, index: int, rng: np.random.Generator) -> Sequenced:
         """One document; segment 1 is the translation."""

@@ -65,6 +65,10 @@ class Mixture:
         """Of the tasks' examples as often as they come, one task after another."""
         return self._splits[split]
 
+    def counts(self, split: str) -> dict[str, int]:
+        """How many examples of each task an epoch has."""
+        return dict(zip(self._names, self._splits[split].counts(), strict=True))
+
     def example(self, split: str, index: int, rng: np.random.Generator) -> Any:
         """An example of one of the tasks, by its place in the mixture; a repeated one has other noise."""
         number, place = self._splits[split].find(index)
@@ -162,6 +166,11 @@ class _Epoch:
             return lengths
         chosen = np.arange(some) * size // some
         return Lengths(lengths.source[chosen], lengths.target[chosen])
+
+    def counts(self) -> list[int]:
+        """Examples of each task."""
+        numbers = range(len(self._tasks))
+        return [sum(some for task, _, some, _ in self._parts if task == number) for number in numbers]
 
     def find(self, index: int) -> tuple[int, int]:
         """The task, by its number, and the place in it of an example of the mixture."""

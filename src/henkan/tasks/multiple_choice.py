@@ -21,7 +21,7 @@ from henkan.metrics import LABEL_MEASURES
 from henkan.objectives.base import Objective
 from henkan.objectives.labels import ChoiceCrossEntropy
 from henkan.tasks.classification import Reader
-from henkan.tensors import Batch
+from henkan.tensors import Batch, Output
 
 HEAD = "choice"
 ROWS = 64
@@ -83,9 +83,17 @@ class MultipleChoice:
 
     def evaluate(self, model: Any, split: str) -> dict[str, float]:
         """Scores over all questions of the split."""
-        questions = self.splits[split]
-        given = [str(place) for place in Chooser(model, self._reader).predict(questions)]
-        right = [[str(question.label)] for question in questions]
+        return self.judge(Chooser(model, self._reader).predict(self.splits[split]), split)
+
+    def answers(self, output: Output, batch: Batch, split: str) -> list[int]:
+        """The place of the likeliest choice of each question."""
+        found = output.heads[HEAD]
+        assert isinstance(found, Tensor)
+        return found.reshape(-1, self._choices).argmax(-1).tolist()
+
+    def judge(self, answers: Sequence[int], split: str) -> dict[str, float]:
+        """Of places."""
+        given, right = [str(place) for place in answers], [[str(question.label)] for question in self.splits[split]]
         return {name: LABEL_MEASURES[name](given, right).value() for name in self.scores}
 
 

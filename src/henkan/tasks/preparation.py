@@ -4,7 +4,7 @@
 
     data/tokenizer.json, or tokenizer.source.json and tokenizer.target.json
     data/train/ data/valid/          integers, see data/corpus.py
-    data/valid.jsonl                 the validation pairs as text, for scores
+    data/valid.jsonl                 the validation pairs as text, without a prefix, for scores
     data/report.json                 what was kept, dropped and held out
 
 The folder appears complete or not at all, and is used again as it is when a run is resumed.
@@ -24,7 +24,9 @@ from pydantic import Field, model_validator
 from henkan.config import Config
 from henkan.data.corpus import Corpus, write_corpus
 from henkan.data.example import Pair
+from henkan.data.prefixed import PrefixedPairs
 from henkan.data.readers import PairsFile, ParallelText
+from henkan.data.records import FieldsConfig
 from henkan.data.split import choose_holdout
 from henkan.data.transforms import FilterConfig, FilterReport
 from henkan.errors import FolderError, StorageError
@@ -32,6 +34,9 @@ from henkan.text.normalise import normalise
 from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
 
 Pairs: TypeAlias = ParallelText | PairsFile
+
+Tokenizers: TypeAlias = tuple[Tokenizer, Tokenizer]
+"""The source's and the target's; one object twice where they are joint."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Hears now and then what is done, with how many pairs so far, and of how many: 0 where that is not known."""
@@ -48,6 +53,8 @@ class DataConfig(Config):
     valid_source: Path | None = None
     valid_target: Path | None = None
     valid_pairs: Path | None = None
+    fields: FieldsConfig | None = None  # of `pairs` and `valid_pairs`, where they are not source and target
+    prefix: str = ""  # before every source: "summarize: ", with its space (Raffel et al. 2020); blank ones stay blank
     held_out: int | None = Field(None, ge=1, le=100_000)  # validation pairs to hold out; None: a fiftieth, 50 to 1,000
     filters: FilterConfig = FilterConfig()
     reverse_source: bool = False  # Sutskever et al. (2014), section 3.3
@@ -62,17 +69,25 @@ class DataConfig(Config):
                 raise ValueError(f"{name}pairs, or {name}source with {name}target, not both")
             if not name and pairs is None and source is None:
                 raise ValueError("no training pairs: give `pairs`, or `source` and `target`")
+        if self.fields is not None and self.pairs is None and self.valid_pairs is None:
+            raise ValueError("fields are of a file of pairs; `source` and `target` are whole lines")
         return self
 
     def training(self) -> Pairs:
         """The training files, nothing read yet."""
-        return _open(self.source, self.target, self.pairs)
+        return self._open(self.source, self.target, self.pairs)
 
     def validation(self) -> Pairs | None:
         """The validation files, or None where a part is to be held out."""
         if self.valid_pairs is None and self.valid_source is None:
             return None
-        return _open(self.valid_source, self.valid_target, self.valid_pairs)
+        return self._open(self.valid_source, self.valid_target, self.valid_pairs)
+
+    def _open(self, source: Path | None, target: Path | None, pairs: Path | None) -> Pairs:
+        if pairs is not None:
+            return PairsFile(pairs, self.fields)
+        assert source is not None and target is not None
+        return ParallelText(source, target)
 
 
 class VocabularyConfig(Config):
@@ -131,7 +146,7 @@ def _silent(doing: str, done: int, total: int) -> None:
 
 def prepare(
     data: DataConfig,
-    vocabulary: VocabularyConfig,
+    vocabulary: VocabularyConfig | Tokenizers,
     folder: Path,
     tell: Callable[[str], None],
     progress: Progress = _silent,
@@ -142,6 +157,7 @@ def prepare(
     and the validation pairs.
 
     Args:
+        vocabulary: how to learn tokenizers from the training pairs, or those to take.
         tell: gets the few lines that a user should see: what was dropped, held out, learnt.
 
     Raises:
@@ -178,12 +194,16 @@ def vocabulary_sizes(data: DataConfig, vocabulary: VocabularyConfig) -> tuple[in
     A run learns from the pairs that are not held out for validation, where none are given; a vocabulary of words may
     then be a little smaller.
     """
-    source, target = _learn(vocabulary, _Normalised(data.training()))
+    source, target = _learn(vocabulary, PrefixedPairs(_Normalised(data.training()), "pairs", data.prefix))
     return source.size, target.size
 
 
 def _build(
-    data: DataConfig, vocabulary: VocabularyConfig, folder: Path, tell: Callable[[str], None], progress: Progress
+    data: DataConfig,
+    vocabulary: VocabularyConfig | Tokenizers,
+    folder: Path,
+    tell: Callable[[str], None],
+    progress: Progress,
 ) -> None:
     everything, given = _Normalised(data.training()), data.validation()
     training: Iterable[Pair] = everything
@@ -193,15 +213,18 @@ def _build(
     else:
         validation = _held_out(everything, data.held_out, tell, progress)
         training = _Without(everything, {pair.line for pair in validation})
-    reading = _Watched(training, progress, "reading for the vocabulary")
-    save_tokenizers(_learn(vocabulary, reading), folder)
+    read = PrefixedPairs(training, everything.name, data.prefix)
+    reading = _Watched(read, progress, "reading for the vocabulary")
+    learnt = _learn(vocabulary, reading) if isinstance(vocabulary, VocabularyConfig) else vocabulary
+    save_tokenizers(learnt, folder)
     tokenizers = load_tokenizers(folder)
     name = f"training pairs of {everything.name}"
-    encoding = _Watched(training, progress, "encoding", reading.count)
+    encoding = _Watched(read, progress, "encoding", reading.count)
     kept = write_corpus(folder / "train", encoding, *tokenizers, data.filters, name)
     tell(f"training pairs: {kept}")
     name = f"validation pairs of {everything.name if given is None else given.name}"
-    valid_kept = write_corpus(folder / "valid", validation, *tokenizers, data.filters, name)
+    valid_read = PrefixedPairs(validation, name, data.prefix)
+    valid_kept = write_corpus(folder / "valid", valid_read, *tokenizers, data.filters, name)
     if valid_kept.dropped:
         tell(f"validation pairs: {valid_kept}")
     with (folder / "valid.jsonl").open("w", encoding="utf-8") as lines:
@@ -242,13 +265,6 @@ def _write_report(
         "vocabulary": {"source": tokenizers[0].size, "target": tokenizers[1].size},
     }
     path.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-def _open(source: Path | None, target: Path | None, pairs: Path | None) -> Pairs:
-    if pairs is not None:
-        return PairsFile(pairs)
-    assert source is not None and target is not None
-    return ParallelText(source, target)
 
 
 class _Normalised:

@@ -5,7 +5,7 @@ What is learnt is a matter of data: a :class:`Reading` turns a stretch of text i
 
     masked       some tokens hidden, and told from both sides                       BERT, RoBERTa
     next         every token told from those before                                 GPT
-    prefix       the same, but the first part is only read                          prefix language model
+    prefix       the second part of a text told from the first                      prefix language model
     spans        spans replaced by sentinels, and written out                       T5
     denoising    text spoilt in several ways, and written as it was                 BART
 """
@@ -122,8 +122,12 @@ class Masking:
         """What is read, and the labels."""
         if self.masks:  # the generator only says which of the masks: each of them is a function of the example
             rng = np.random.default_rng([index, int(rng.integers(self.masks))])
-        words = None if self.words is None else np.cumsum(self.words[ids])
         candidates = (ids >= self.ordinary.start) & (ids != self.mask)
+        words = None
+        if self.words is not None:
+            begins = self.words[ids]
+            begins[1:] |= ~candidates[:-1]  # behind a mark a word begins, with a space before it or without
+            words = np.cumsum(begins)
         return noise.mask_tokens(ids, rng, self.mask, self.ordinary, self.share, candidates, words)
 
 
@@ -137,9 +141,9 @@ class MaskedPairs:
         self.marks = marks
 
     def lengths(self) -> Lengths:
-        """With the three marks."""
+        """With the marks."""
         sizes = sum(side.ends - side.starts for side in (self.pairs.first, self.pairs.second))
-        return Lengths(np.asarray(sizes) + 3, np.zeros(len(self.pairs), dtype=np.int64))
+        return Lengths(np.asarray(sizes) + self.marks.around_pair, np.zeros(len(self.pairs), dtype=np.int64))
 
     def example(self, index: int, rng: np.random.Generator) -> Sequenced:
         """One pair; "next" is 0 where the second follows and 1 where it is from elsewhere, as in BERT."""
@@ -161,18 +165,18 @@ class MaskedPairs:
 
 
 def paired(first: np.ndarray, second: np.ndarray | None, marks: Marks) -> tuple[np.ndarray, np.ndarray]:
-    """START first END, or START first END second END; and their segments."""
+    """START first END, or START first END second END; and their segments. RoBERTa has two END between the texts."""
     if second is None:
         ids = np.concatenate([[marks.start], first, [marks.end]])
         return ids, np.zeros(len(ids), dtype=np.int64)
-    ids = np.concatenate([[marks.start], first, [marks.end], second, [marks.end]])
+    ids = np.concatenate([[marks.start], first, [marks.end] * marks.separators, second, [marks.end]])
     segments = np.zeros(len(ids), dtype=np.int64)
-    segments[len(first) + 2 :] = 1
+    segments[len(first) + 1 + marks.separators :] = 1
     return ids, segments
 
 
 class Next(_Stretches):
-    """Every token from those before it in its block, the first from what stood before the block.
+    """Every token from those before it in its block, the first from START; END stands between documents.
 
     Args:
         prefix: share of a block that is only read: its tokens are not learnt; 0 for a plain language model.
@@ -231,6 +235,29 @@ class Spans(_Stretches):
         return collate_pairs(examples)
 
 
+class Prefixed(_Stretches):
+    """The first part of a passage to the second, cut at a place drawn anew each time (Raffel et al. 2020, 3.3.1).
+
+    An encoder reads the prefix, so every token of it sees every other, as a prefix language model wants it.
+    """
+
+    def lengths(self) -> Lengths:
+        """Upper bounds: either side may be all but one token; END on both."""
+        return Lengths(self._sizes() + 1, self._sizes() + 1)
+
+    def example(self, index: int, rng: np.random.Generator) -> Example:
+        """One passage; a single token is read and written as it is."""
+        ids = self._ids(index)
+        if len(ids) < 2:
+            return Example.of(index, ids.tolist(), ids.tolist())
+        cut = int(rng.integers(1, len(ids)))
+        return Example(index, ids[:cut].astype(np.int32), ids[cut:].astype(np.int32))
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Several."""
+        return collate_pairs(examples)
+
+
 class Denoising(_Stretches):
     """A spoilt passage to the passage itself (Lewis et al. 2020): sentences permuted, spans infilled, tokens deleted.
 
@@ -259,7 +286,7 @@ class Denoising(_Stretches):
 
     def lengths(self) -> Lengths:
         """With END; the spoilt side is never much longer than the other."""
-        sizes = self._sizes()
+        sizes = self._sizes() + len(self.marks.prefix)
         return Lengths(sizes + 1, sizes + 1)
 
     def example(self, index: int, rng: np.random.Generator) -> Example:
@@ -276,7 +303,8 @@ class Denoising(_Stretches):
             spoilt = noise.delete_tokens(spoilt, rng, self.delete)
         if self.infill:
             spoilt = noise.infill(spoilt, rng, self.mask, self.infill, self.mean_length)
-        return Example(index, spoilt.astype(np.int32), ids.astype(np.int32))
+        source, target = (np.concatenate([self.marks.prefix, one]) for one in (spoilt, ids))
+        return Example(index, source.astype(np.int32), target.astype(np.int32))
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Several."""

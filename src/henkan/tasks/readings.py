@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from henkan.config import Config
@@ -14,8 +13,9 @@ from henkan.objectives.base import Objective
 from henkan.objectives.cross_entropy import CrossEntropy
 from henkan.objectives.labels import ClassCrossEntropy, Together
 from henkan.tasks.masked_translations import MaskedTranslations
-from henkan.tasks.pretraining import Denoising, Masked, MaskedPairs, Masking, Next, Reading, Spans
-from henkan.text.tokenizer import SPACE, Tokenizer
+from henkan.tasks.pretraining import Denoising, Masked, MaskedPairs, Masking, Next, Prefixed, Reading, Spans
+from henkan.text.tokenizer import Tokenizer
+from henkan.text.words import word_starts
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -40,12 +40,12 @@ class MaskedReading(Config):
         """Over one text; ``length`` is the longest example, marks included."""
         words = None
         if self.whole_words:
-            words = np.array([piece.startswith(SPACE) for piece in tokenizer.pieces(range(tokenizer.size))])
+            words = word_starts(tokenizer)
         marks = tokenizer.marks
         if self.translations:
             return MaskedTranslations(documents, Masking(marks, self.share, self.masks, words), marks, length)
         if self.next_sentence:
-            pairs = sentence_pairs(documents, length - 3, seed)
+            pairs = sentence_pairs(documents, length - marks.around_pair, seed)
             return MaskedPairs(documents, pairs, Masking(marks, self.share, self.masks, words), marks)
         return Masked(documents, passages(documents, length - 2), marks, self.share, self.masks, words)
 
@@ -88,6 +88,20 @@ class SpansReading(Config):
         return CrossEntropy()
 
 
+class PrefixReading(Config):
+    """The second part of a text told from the first, for an encoder with a decoder (Raffel et al. 2020)."""
+
+    kind: Literal["prefix"] = "prefix"
+
+    def build(self, documents: Documents, tokenizer: Tokenizer, length: int, seed: int) -> Reading:
+        """Over one text; ``length`` is the longest passage before it is cut in two."""
+        return Prefixed(documents, passages(documents, length), tokenizer.marks)
+
+    def objective(self) -> Objective:
+        """What is to be made small."""
+        return CrossEntropy()
+
+
 class DenoisingReading(Config):
     """Spoilt text written as it was (Lewis et al. 2020); the published noise is the one that is set."""
 
@@ -117,6 +131,15 @@ class DenoisingReading(Config):
 
 
 ReadingConfig = Annotated[
-    MaskedReading | NextReading | SpansReading | DenoisingReading,
+    MaskedReading | NextReading | PrefixReading | SpansReading | DenoisingReading,
     Field(discriminator="kind"),
 ]
+
+
+def document_ends(reading: ReadingConfig) -> bool:
+    """Whether END stands behind each document: where examples go on into the next one, as GPT's and RoBERTa's do."""
+    match reading:
+        case NextReading() | MaskedReading(next_sentence=False, translations=False):
+            return True
+        case _:
+            return False

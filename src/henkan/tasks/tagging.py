@@ -21,7 +21,7 @@ from henkan.metrics import TAG_MEASURES
 from henkan.objectives.base import Objective
 from henkan.objectives.labels import ClassCrossEntropy
 from henkan.tasks.pretraining import paired
-from henkan.tensors import IGNORE, Batch
+from henkan.tensors import IGNORE, Batch, Output
 from henkan.text.tokenizer import Tokenizer
 
 HEAD = "labels"
@@ -134,9 +134,28 @@ class Tagging:
 
     def evaluate(self, model: Any, split: str) -> dict[str, float]:
         """Scores over all words of the split."""
-        sentences = self.splits[split]
-        given = Tagger(model, self.reader, self.labels).predict([sentence.words for sentence in sentences])
-        lines, right = [" ".join(labels) for labels in given], [[" ".join(it.labels)] for it in sentences]
+        words = [sentence.words for sentence in self.splits[split]]
+        return self._score(Tagger(model, self.reader, self.labels).predict(words), split)
+
+    def answers(self, output: Output, batch: Batch, split: str) -> list[list[str]]:
+        """The likeliest label of each word of each part."""
+        found = output.heads[HEAD]
+        assert isinstance(found, Tensor)
+        best, parts = found.argmax(-1).tolist(), (self._parts[split][place] for place in batch.index.tolist())
+        return [
+            [self.labels[row[first]] for first in part.firsts.tolist()] for row, part in zip(best, parts, strict=True)
+        ]
+
+    def judge(self, answers: Sequence[Sequence[str]], split: str) -> dict[str, float]:
+        """Of the parts put together."""
+        given: list[list[str]] = [[] for _ in self.splits[split]]
+        for part, labels in zip(self._parts[split], answers, strict=True):
+            given[part.sentence] += labels
+        return self._score(given, split)
+
+    def _score(self, given: Sequence[Sequence[str]], split: str) -> dict[str, float]:
+        """Of labels of whole sentences."""
+        lines, right = [" ".join(labels) for labels in given], [[" ".join(it.labels)] for it in self.splits[split]]
         return {name: TAG_MEASURES[name](lines, right).value() for name in self.scores}
 
 

@@ -16,6 +16,9 @@ class Marks:
         sentinels: stand for hidden spans, in the order of use.
         first: ordinary tokens have this id or a larger one.
         size: entries of the vocabulary.
+        separators: how many END stand between the two texts of a pair that an encoder reads; 2 in RoBERTa.
+        prefix: what stands before every text that an encoder and a decoder read and write, START of the latter apart;
+            ``<s>`` in an imported BART.
     """
 
     pad: int
@@ -26,8 +29,15 @@ class Marks:
     sentinels: tuple[int, ...]
     first: int
     size: int
+    separators: int = 1
+    prefix: tuple[int, ...] = ()
 
     @property
     def ordinary(self) -> range:
         """The ids of ordinary tokens; a foreign vocabulary may have a few special ones among them."""
         return range(self.first, self.size)
+
+    @property
+    def around_pair(self) -> int:
+        """Special tokens around and between the two texts of a pair."""
+        return 2 + self.separators

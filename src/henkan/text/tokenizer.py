@@ -7,6 +7,9 @@
   and ``end.`` is ``end`` and a full stop wherever it stands.
 - Special tokens are never recognised inside a text: ``</s>`` written by somebody is four ordinary characters.
 - A character that was not there when learning is one UNKNOWN (a run of them, for ``unigram``).
+
+A vocabulary that was imported (``interop/vocabulary.py``) has the same first ids and names, and cuts texts its own way.
+What its model wants around them is told by the library's post-processor: ``Marks.prefix``, ``Marks.separators``.
 """
 
 import contextlib
@@ -83,16 +86,17 @@ class Tokenizer:
                 raise DataError(f"the vocabulary has {token} at id {vocabulary.get(token)}; expected {special}")
         if sorted(vocabulary.values()) != list(range(len(vocabulary))):
             raise DataError(f"the {len(vocabulary)} ids of the vocabulary are not 0 to {len(vocabulary) - 1}")
-        self.size = len(vocabulary)
-        self._library = library
-        self._pieces = sorted(vocabulary, key=vocabulary.__getitem__)
-        self.marks = _marks(self._pieces)
-        self._whole_words = isinstance(library.model, models.WordLevel)
-        self._word_by_word = _splits_at_spaces(library)
-        self._known: dict[str, list[int]] = {}  # ids of words, see _encode_words
         library.encode_special_tokens = True  # "special tokens are text like any other", in the library's words
         library.no_truncation()
         library.no_padding()
+        self.size = len(vocabulary)
+        self._library = library
+        self._pieces = sorted(vocabulary, key=vocabulary.__getitem__)
+        self.marks = _marks(self._pieces, library)
+        self._word_by_word = _splits_at_spaces(library)
+        # The model may find "</s>" in a text, which is in the vocabulary, unless it is never given so much at one time.
+        self._special_in_text = isinstance(library.model, models.WordLevel | models.Unigram) and not self._word_by_word
+        self._known: dict[str, list[int]] = {}  # ids of words, see _encode_words
 
     def __eq__(self, other: object) -> bool:
         """Whether every text gets the same ids from both."""
@@ -102,19 +106,29 @@ class Tokenizer:
         """Equal vocabularies have equal numbers."""
         return hash(tuple(self._pieces))
 
+    @property
+    def library(self) -> tokenizers.Tokenizer:
+        """The same vocabulary in the library's words; to be read, not changed."""
+        return self._library
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, in normalisation form C, without START and END.
+        """The ids of each text, in normalisation form C, behind ``marks.prefix`` and without START and END.
 
         Raises:
             DataError: a text holds half of a surrogate pair, which no UTF-8 file can.
         """
+        rows = self.encode_parts(texts)
+        return [[*self.marks.prefix, *row] if row else row for row in rows] if self.marks.prefix else rows
+
+    def encode_parts(self, texts: Sequence[str]) -> list[list[int]]:
+        """The same of texts that are parts of a text: without ``marks.prefix``."""
         try:
             rows = self._encode_words(texts) if self._word_by_word else self._encode_all(list(texts))
         except (TypeError, UnicodeEncodeError):
             for number, text in enumerate(texts, start=1):
                 _refuse_surrogates(text, number)
             raise
-        if self._whole_words:  # a text may hold the word "</s>", which is in the vocabulary
+        if self._special_in_text:
             return [[token if token >= self.marks.first else UNKNOWN for token in row] for row in rows]
         return rows
 
@@ -145,17 +159,18 @@ class Tokenizer:
         for encoding in self._library.encode_batch(list(texts), add_special_tokens=False):
             places = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
             ids = np.array(encoding.ids, dtype=np.int64)
-            if self._whole_words:  # as in encode
+            if self._special_in_text:
                 ids[ids < self.marks.first] = UNKNOWN
             found.append((ids, places))
         return found
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """The text of each row of ids: up to END, without PAD and START; UNKNOWN is shown as ``<unk>``."""
+        """The text of each row of ids: up to END, without PAD, START and prefix; UNKNOWN is shown as ``<unk>``."""
         rows = []
+        unsaid = {PAD, START, *self.marks.prefix}
         for row in ids:
             end = next((place for place, token in enumerate(row) if token == END), len(row))
-            rows.append([token for token in row[:end] if token not in (PAD, START)])
+            rows.append([token for token in row[:end] if token not in unsaid])
         return list(self._library.decode_batch(rows, skip_special_tokens=False))
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
@@ -210,7 +225,7 @@ def learn(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
     Raises:
         DataError: there is no text to learn from.
     """
-    sample = [normalise(text) for text in _draw(texts, config.sample)]
+    sample = [normalise(text) for text in draw(texts, config.sample)]
     special = config.special
     room = config.vocabulary - len(special)
     if config.kind == "word":
@@ -222,7 +237,7 @@ def learn(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
     return Tokenizer(_subword_library(config, sample, characters))
 
 
-def _draw(texts: Iterable[str], most: int) -> list[str]:
+def draw(texts: Iterable[str], most: int) -> list[str]:
     """All texts, or a uniform sample of ``most`` of them (reservoir sampling, Vitter 1985) where there are more."""
     generator = random.Random(0)
     kept: list[str] = []
@@ -327,8 +342,8 @@ def _wordpiece_spans(alphabet: list[str]) -> list[pre_tokenizers.PreTokenizer]:
     ]
 
 
-def _marks(pieces: list[str]) -> Marks:
-    """Where the special tokens are: the first four, then a mask and sentinels if there are any."""
+def _marks(pieces: list[str], library: tokenizers.Tokenizer) -> Marks:
+    """Where the special tokens are: the first four, then a mask and sentinels if there are any; and what is around."""
     first = len(SPECIAL_TOKENS)
     mask = first if pieces[first : first + 1] == [MASK] else None
     first += mask is not None
@@ -336,11 +351,25 @@ def _marks(pieces: list[str]) -> Marks:
     while pieces[first : first + 1] == [SENTINEL.format(len(sentinels))]:
         sentinels.append(first)
         first += 1
-    return Marks(PAD, UNKNOWN, START, END, mask, tuple(sentinels), first, len(pieces))
+    around, between = _around(library)
+    prefix = tuple(token for token in around if token not in (START, END))
+    separators = max(1, between.count(END) - around.count(END))
+    return Marks(PAD, UNKNOWN, START, END, mask, tuple(sentinels), first, len(pieces), separators, prefix)
+
+
+def _around(library: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:
+    """The special ids that a post-processor puts around a text, and around two; none in our own vocabularies."""
+    if library.post_processor is None:
+        return [], []
+    found = [library.encode("a"), library.encode("a", "a")]
+    one, two = ([token for token, of in zip(each.ids, each.sequence_ids, strict=True) if of is None] for each in found)
+    return one, two
 
 
 def _splits_at_spaces(library: tokenizers.Tokenizer) -> bool:
     """Whether it is one of ``_subword_library``: each word is encoded alone, with the space before it."""
+    if not isinstance(library.normalizer, normalizers.NFC):
+        return False  # somebody else's, which may change more than single characters
     splitter = library.pre_tokenizer
     words = [] if splitter is None else [word for word, _ in splitter.pre_tokenize_str("a  b")]
     return words == [f"{SPACE}a", SPACE, f"{SPACE}b"]

@@ -230,14 +230,22 @@ def all_gather(whole: Tensor, shard: Tensor) -> None:
 
 def broadcast_object(value: Any) -> Any:
     """Rank 0's ``value`` on every rank; it travels as JSON, so tuples arrive as lists."""
-    if world() == 1:
-        return value
-    text = json.dumps(value).encode() if rank() == 0 else b""
+    return value if world() == 1 else _sent(value, 0)
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """The ``value`` of every rank in turn, on every rank; they travel as JSON too."""
+    return [value] if world() == 1 else [_sent(value, source) for source in range(world())]
+
+
+def _sent(value: Any, source: int) -> Any:
+    """The ``value`` of one rank, on every rank."""
+    text = json.dumps(value).encode() if rank() == source else b""
     size = torch.tensor([len(text)], dtype=torch.int64)
     with _connected():
-        torch_distributed.broadcast(size, src=0)
+        torch_distributed.broadcast(size, src=source)
         letters = torch.frombuffer(bytearray(text or bytes(int(size))), dtype=torch.uint8)
-        torch_distributed.broadcast(letters, src=0)
+        torch_distributed.broadcast(letters, src=source)
     return json.loads(letters.numpy().tobytes())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import nn
 from henkan.data.plan import Plan
 from henkan.errors import ConfigError
 from henkan.objectives.base import Learner
+from henkan.tasks.base import AnsweringTask
 from henkan.training import distributed
 from henkan.training.state import Best
 
@@ -38,22 +39,27 @@ class Validator:
     def measure(self, learner: Learner, update: int) -> Best:
         """Loss and scores of the weights that the learner now computes with, the same on every rank.
 
-        The ranks share the loss, batch by batch; rank 0 alone asks the task for its scores, while the others wait.
+        The ranks share the batches. Scores are read off the outputs that the loss is made of, where the task can; for
+        others the network runs again, on rank 0 alone, while the other ranks wait.
         """
         learner.eval()
         try:
             with torch.no_grad():
-                loss = self._loss(learner, update)
-                assert isinstance(learner.model, nn.Module)
-                scores = self.task.evaluate(learner.model, SPLIT) if distributed.rank() == 0 else {}
+                loss, answers = self._read(learner, update)
+                scores = self._scores(learner, dict(answers))
         finally:
             learner.train()
         return Best(update, loss, distributed.broadcast_object({name: float(scores[name]) for name in scores}))
 
-    def _loss(self, learner: Learner, update: int) -> float:
-        """Nats per unit: each sum over the whole split, divided by its count, then weighted as in training."""
+    def _read(self, learner: Learner, update: int) -> tuple[float, list[tuple[int, Any]]]:
+        """The loss, and what the task reads off the outputs: an answer for each example, by its place in the split.
+
+        The loss is in nats per unit: each sum over the whole split, divided by its count, then weighted as in training.
+        """
         weights = self.task.objective.weights(update)
         names = sorted(weights)
+        answering = self.task if isinstance(self.task, AnsweringTask) else None
+        answers: list[tuple[int, Any]] = []
         sums = torch.zeros(len(names), dtype=torch.float64, device=self.device)
         units = torch.zeros(len(names), dtype=torch.float64)
         for places in self._mine():
@@ -62,11 +68,25 @@ class Validator:
             ]
             batch = self.task.collate(examples)
             counted = self.task.objective.units(batch)
-            _, found = learner(batch.to(self.device), weights)
+            there = batch.to(self.device)
+            output = learner.feeding(learner.model, there, 0)
+            found = learner.objective(output, there)
+            if answering is not None:
+                answers += zip(batch.index.tolist(), answering.answers(output, batch, SPLIT), strict=True)
             sums += torch.stack([found[name].double() for name in names])
             units += torch.tensor([counted[name] for name in names], dtype=torch.float64)
         means = distributed.all_reduce_(sums).cpu() / distributed.all_reduce_(units).clamp_(min=1)
-        return sum(weights[name] * float(mean) for name, mean in zip(names, means, strict=True))
+        loss = sum(weights[name] * float(mean) for name, mean in zip(names, means, strict=True))
+        return loss, [answer for each in distributed.gather_objects(answers) for answer in each]
+
+    def _scores(self, learner: Learner, answers: Mapping[int, Any]) -> dict[str, float]:
+        """On rank 0; elsewhere nothing."""
+        if distributed.rank() > 0:
+            return {}
+        if isinstance(self.task, AnsweringTask):
+            return self.task.judge([answers[index] for index in range(len(answers))], SPLIT)
+        assert isinstance(learner.model, nn.Module)
+        return self.task.evaluate(learner.model, SPLIT)
 
     def _mine(self) -> Iterator[np.ndarray]:
         """The examples of this rank, batch by batch."""
