@@ -27,7 +27,7 @@ _RATES: dict[str, dict[str, float]] = {
 At twice the rate `bert` mini stays where it knows how frequent words are and no more (docs/log.md)."""
 
 _FINE_RATES: dict[str, float] = {"tiny": 3e-4, "mini": 3e-4, "small": 1e-4, "base": 3e-5}
-"""Of fine-tuning, and from scratch; Turc et al. (2019) choose among 3e-4, 1e-4, 5e-5 and 3e-5, small models wanting more."""
+"""Of fine-tuning, and from scratch; Turc et al. (2019) choose among 3e-4, 1e-4, 5e-5 and 3e-5, small models more."""
 
 _PAIRS_RATES: dict[str, float] = {"tiny": 2e-3, "mini": 1e-3, "small": 5e-4, "base": 2e-4}
 """Of pairs from scratch; a model that is pretrained takes a third, see :func:`henkan.presets.basis.further`."""
@@ -54,7 +54,7 @@ class Family:
         if self.reading is None:
             raise ConfigError(f"preset {self.kind} does not learn from running text; it is a translator")
         model = self.model(size)
-        norm = model.get("encoder", model.get("decoder"))["norm"]
+        norm = (model.get("encoder") or model["decoder"])["norm"]
         return {
             "vocabulary": self.vocabulary,
             "reading": self.reading,
