@@ -119,7 +119,9 @@ def _vocabularies(imported: interop.Imported, folder: Path) -> tuple[Renumbered,
     source, target = found[0], found[-1]
     if len(found) == 1 and imported.vocabularies[0] != imported.vocabularies[1]:
         raise FolderError(f"{folder}: two vocabularies, and one tokenizer.json; expected source.spm and target.spm")
-    if len(found) == 2 and imported.vocabularies[0] == imported.vocabularies[1] and source.rows != target.rows:
+    config = imported.config
+    shared = isinstance(config, EncoderDecoderConfig) and config.tied in ("all", "inputs")
+    if shared and source.rows != target.rows:
         raise FolderError(f"{folder}: the special tokens of source and target have different ids in one table")
     return source, target
 

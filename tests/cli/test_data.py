@@ -76,6 +76,11 @@ def test_dialogues_as_pairs(run: Run, tmp_path: Path):
     assert out.startswith("1 pairs in")
     code, _, _ = run(*asked, "--context", "1")
     assert (code, output.read_text()) == (0, "U: a b\tc\nS: c\td\n")
+    path.write_text(path.read_text() + "no dialogue\n")
+    code, _, error = run(*asked)
+    assert code != 0 and "line 2" in error
+    assert output.read_text() == "U: a b\tc\nS: c\td\n", "what was there stays"
+    assert not list(tmp_path.glob(".*.partial"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 import typer
 import vocabularies
 from safetensors.torch import load_file
-from tokenizers import decoders, models, pre_tokenizers
+from tokenizers import decoders, models, pre_tokenizers, processors
 from typer.testing import CliRunner
 
 import henkan
@@ -286,6 +286,18 @@ def test_labels_that_are_no_classes(tmp_path):
     refused(folder, "no task of ours has such a model:[^$]*one stands there twice", ConfigError)
 
 
+def test_a_vocabulary_that_has_no_token_for_a_letter():
+    """What stands around a text is told by a trial; where nothing is left of the text, all texts would be lost."""
+    library = tokenizers.Tokenizer(models.BPE({"<s>": 0, "</s>": 1, "x": 2}, []))
+    library.add_special_tokens(["<s>", "</s>"])
+    library.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    parts = find_parts(library, {}, decodes=False, place=Path("tokenizer.json"))
+    with pytest.raises(FolderError, match="no token for the letter 'a'"):
+        renumber(library, parts, 3, Path("tokenizer.json"))
+
+
 @pytest.fixture
 def marian(tmp_path):
     """As published: two SentencePiece models and vocab.json, which has a piece of the target alone and a language."""
@@ -312,6 +324,15 @@ def test_sentencepiece_of_marian(marian, tmp_path):
     assert "4 of 4" in verify(tmp_path / "ours")[-1]
 
 
+def test_sentencepiece_of_two_vocabularies(marian):
+    """Ids of the target are those of target_vocab.json."""
+    pieces = ["</s>", "<unk>", "c", "▁", "<pad>"]
+    (marian / "target_vocab.json").write_text(json.dumps({piece: number for number, piece in enumerate(pieces)}))
+    source, target = read_marian(marian)
+    assert source.encode("ab c").ids == [6, 2, 8, 0]
+    assert target.encode("c").ids == [3, 2, 0]
+
+
 def test_sentencepiece_cuts_texts_alike(marian, tmp_path):
     """Beside the library itself, on a vocabulary that it learnt."""
     sentencepiece = pytest.importorskip("sentencepiece", reason="needs the library: pip install sentencepiece")
@@ -332,6 +353,10 @@ def test_sentencepiece_cuts_texts_alike(marian, tmp_path):
         assert found == [ids.get(piece, ids["<unk>"]) for piece in theirs.encode(line, out_type=str)], line
 
 
+def damage_replacements(path):
+    path.write_bytes(path.read_bytes() + b"\x1a\x05\x12\x03abc")
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -341,6 +366,7 @@ def test_sentencepiece_cuts_texts_alike(marian, tmp_path):
         (lambda folder: (folder / "target.spm").write_bytes(b""), "model type 1, 0 pieces; only unigram"),
         (lambda folder: (folder / "vocab.json").unlink(), "vocab.json: missing, and there is no tokenizer.json either"),
         (lambda folder: (folder / "vocab.json").write_text('{"a": 5}'), "expected 4 to 1,000,000 pieces"),
+        (lambda folder: damage_replacements(folder / "source.spm"), "source.spm: its table of replacements is damaged"),
         (lambda folder: vocabularies.spm(folder, {"a": 0}, {"a": 0.0}, kind=2), "model type 2, 1 pieces; only unigram"),
     ],
 )

@@ -48,6 +48,13 @@ def test_japanese_is_compared_by_characters_as_they_are():
     assert "unit:character|norm:jaquad" in exact.score(0).signature
 
 
+def test_questions_without_an_answer_do_not_hide_the_language():
+    outputs, answers = ["東京都", "", ""], [["東京"], [""], [""]]
+    measured = MEASURES["answer-f1"](outputs, answers)
+    assert measured.counts[:, 0] == pytest.approx([4 / 5, 1, 1])
+    assert "unit:character" in measured.score(0).signature
+
+
 def test_the_best_threshold_equals_brute_force():
     rng = np.random.default_rng(0)
     for trial in range(200):

@@ -105,3 +105,20 @@ def test_the_best_of_float32_products_are_exact():
     weight, x = torch.randn(50, 24), torch.randn(9, 24)
     best, ids = PackedBest(weight, None, torch.float32)(x, 4)
     torch.testing.assert_close((best, ids), top_plain(x @ weight.t(), 4), rtol=1e-4, atol=1e-4)
+
+
+def test_the_best_where_whole_numbers_are_far_off():
+    """One input is a hundred times the others: a difference of sums may make no probability larger than 1, or none."""
+    weight, x = torch.randn(300, 64), 100 * torch.randn(50, 64)
+    x[:, 0], weight[:, 0] = 1e4, 0.0
+    best, ids = PackedBest(weight, None, torch.int8)(x, 4)
+    assert best.isfinite().all() and (best <= 1e-5).all()
+    assert all(len(set(row)) == 4 for row in ids.tolist())
+
+
+def test_tokens_that_are_impossible_come_last():
+    weight, x, bias = torch.randn(5, 16), torch.randn(2, 16), torch.tensor([0, -torch.inf, -torch.inf, 1, -torch.inf])
+    best, ids = PackedBest(weight, bias, torch.int8)(x, 4)
+    expected, places = top_plain(torch.nn.functional.linear(x, weight, bias), 4)
+    torch.testing.assert_close(best, expected, rtol=1e-2, atol=1e-2)
+    assert torch.equal(ids[:, :2], places[:, :2])

@@ -62,3 +62,10 @@ def test_rounded_logits_and_the_best_made_again(size, k, with_bias):
         assert torch.equal(ids, places)
     # Which of equal rounded logits are made again may differ, and so the normaliser by their rounding.
     torch.testing.assert_close(top_again(*arguments)[0], top_again_plain(*arguments)[0], rtol=2e-3, atol=2e-3)
+
+
+def test_rounded_logits_that_are_far_off():
+    """No difference of sums may make a probability larger than 1, or no number."""
+    hidden, weight = 20 * torch.randn(6, 32), torch.randn(200, 32)
+    for best, _ in (again(50 * torch.randn(6, 200), 4, hidden, weight, None) for again in (top_again, top_again_plain)):
+        assert best.isfinite().all() and (best <= 1e-5).all()

@@ -84,13 +84,17 @@ def replies_of(
     if output.suffix != ".tsv":
         raise ConfigError(f"--output {output}: expected a name that ends in .tsv")
     count = 0
+    building = output.with_name(f".{output.name}.partial")
     try:
-        with output.open("w", encoding="utf-8", newline="\n") as lines:
+        with building.open("w", encoding="utf-8", newline="\n") as lines:
             for pair in replies(read_dialogues(file, Keys(*names)), context, speaker):
                 lines.write(f"{pair.source}\t{pair.target}\n")
                 count += 1
+        building.replace(output)  # whole or not at all: a file of that name may be there, and a dialogue wrong
     except OSError as error:
         raise StorageError(f"{output}: cannot be written ({error.strerror or error})") from error
+    finally:
+        building.unlink(missing_ok=True)
     typer.echo(f"{count:,} pairs in {output}")
 
 

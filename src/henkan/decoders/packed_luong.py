@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +91,8 @@ class PackedLuongDecoder(nn.Module):
         assert memory is not None, "this decoder attends to a source"
         outputs, carousels = zip(*self.bridge(memory), strict=True)
         block = torch.cat([torch.zeros_like(outputs[0]), *outputs, *carousels], 1)
-        return State(self.source_attention.project(memory), Carried(torch.arange(len(block)), Block(block)))
+        source = self.source_attention.project(replace(memory, states=memory.states.contiguous()))
+        return State(source, Carried(torch.arange(len(block)), Block(block)))
 
     def forward(self, inputs: Tokens | Frames, state: State) -> Decoded:
         """Tokens (R, T) after what the state has read, to attentional vectors (R, T, D)."""

@@ -1,7 +1,7 @@
 """The vocabulary of a published Marian: two SentencePiece models and the ids that both share (Kudo & Richardson 2018).
 
     source.spm, target.spm   pieces with scores, and how texts are normalised, as protocol buffers
-    vocab.json               the id of every piece of both
+    vocab.json               the id of every piece of both; where there is a target_vocab.json, of the source's
 
 A protocol buffer is a list of fields, each a number, a type and a value; the few that are wanted are read here, by
 ``sentencepiece_model.proto``, https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto.
@@ -32,14 +32,14 @@ _NORMAL = 1  # a piece that texts contain
 
 
 def read_marian(folder: Path) -> tuple[tokenizers.Tokenizer, tokenizers.Tokenizer]:
-    """The tokenizers of source and target, whose ids are those of vocab.json.
+    """The tokenizers of source and target, whose ids are those of vocab.json, or the target's of target_vocab.json.
 
     Raises:
         FolderError: a file is missing, damaged, too large, or of another kind than unigram.
     """
-    ids = _ids(folder / "vocab.json")
-    source, target = (_library(folder / f"{side}.spm", ids) for side in ("source", "target"))
-    return source, target
+    ids, own = _ids(folder / "vocab.json"), folder / "target_vocab.json"
+    target_ids = _ids(own) if own.is_file() else ids
+    return _library(folder / "source.spm", ids), _library(folder / "target.spm", target_ids)
 
 
 def _ids(path: Path) -> dict[str, int]:
@@ -64,8 +64,7 @@ def _library(path: Path, ids: dict[str, int]) -> tokenizers.Tokenizer:
     pieces = [(piece, scores.get(piece, _ABSENT)) for piece in sorted(ids, key=ids.__getitem__)]
     library = tokenizers.Tokenizer(models.Unigram(pieces, ids["<unk>"], False))
     spaces = normalizers.Replace(Regex(" {2,}"), " ")
-    tidy = [normalizers.Precompiled(characters)] if characters else []
-    library.normalizer = normalizers.Sequence([*tidy, normalizers.Strip(), spaces])
+    library.normalizer = normalizers.Sequence([*_replacements(characters, path), normalizers.Strip(), spaces])
     library.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, "always")
     library.decoder = decoders.Metaspace(SPACE, "always")
     library.post_processor = processors.TemplateProcessing(
@@ -75,6 +74,21 @@ def _library(path: Path, ids: dict[str, int]) -> tokenizers.Tokenizer:
     languages = [piece for piece in ids if piece.startswith(">>") and piece.endswith("<<")]
     library.add_tokens([tokenizers.AddedToken(piece, rstrip=True, normalized=False) for piece in sorted(languages)])
     return library
+
+
+def _replacements(characters: bytes, path: Path) -> list[normalizers.Normalizer]:
+    """The normaliser with this compiled table, if there is one."""
+    if not characters:
+        return []
+    try:
+        found = normalizers.Precompiled(characters)
+        found.normalize_str("a")
+        return [found]
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library is Rust: its panics are BaseExceptions
+        said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise FolderError(f"{path}: its table of replacements is damaged ({said}); copy it again") from error
 
 
 def _read(path: Path) -> tuple[dict[str, float], bytes]:

@@ -221,6 +221,8 @@ def _template(library: tokenizers.Tokenizer, named: Sequence[str], of: Mapping[i
     single, pair = pieces(library.encode("a")), pieces(library.encode("a", "a"))
     if not special:
         return None
+    if not library.encode("a", add_special_tokens=False).ids:  # a template without a place for texts would lose them
+        raise DataError("it has no token for the letter 'a' and none for what is unknown")
     return {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special}
 
 

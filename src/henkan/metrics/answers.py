@@ -1,10 +1,10 @@
 """Scores of short answers: exact match and F1 as SQuAD defines them (Rajpurkar et al. 2016, section 6.1).
 
 Both sides lose case, ASCII punctuation, English articles and extra spaces, as in the official script; the best of the
-references counts. Where most references are Japanese or Chinese, written without spaces, it is done as JaQuAD's
-authors do (So et al. 2022, the notebook beside their data): the units of F1 are characters, spaces go, and nothing
-else is changed. There an exact match is an F1 of 1; here the characters must also stand in the same order. The
-signature tells which of the two it was.
+references counts. Where most references are Japanese or Chinese, written without spaces (those that stand for no answer
+do not count), it is done as JaQuAD's authors do (So et al. 2022, the notebook beside their data): the units of F1 are
+characters, spaces go, and nothing else is changed. There an exact match is an F1 of 1; here the characters must also
+stand in the same order. The signature tells which of the two it was.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def _measure(
     references: Sequence[Sequence[str]],
 ) -> Measurement:
     check_segments(hypotheses, references)
-    unspaced = sum(bool(_UNSPACED.search(answer)) for answers in references for answer in answers)
-    cut = characters if unspaced > sum(map(len, references)) / 2 else words
+    unspaced = [bool(_UNSPACED.search(answer)) for answers in references for answer in answers if answer]
+    cut = characters if sum(unspaced) > len(unspaced) / 2 else words
     found = []
     for output, answers in zip(hypotheses, references, strict=True):
         said = cut(output)

@@ -110,17 +110,9 @@ void top_again(const Rows &rows, int64_t k, int64_t candidates, const T *logits,
         Best some{candidates, rounded, places}, found{k, best + n * k, ids + n * k};
         some.clear();
         found.clear();
-        Powers powers = gather(logits + n * logits_row, rows.size, some);
-        const float *h = hidden + n * width;
-        for (int64_t i = 0; i < candidates; i++) {
-            const float *w = weight + places[i] * width;
-            float exact = bias != nullptr ? bias[places[i]] : 0.0f;
-#pragma omp simd reduction(+ : exact)
-            for (int64_t j = 0; j < width; j++) exact += h[j] * w[j];
-            powers.total += exponential(exact - powers.highest) - exponential(rounded[i] - powers.highest);
-            found.offer(exact, places[i]);
-        }
-        const float normaliser = powers.normaliser();
+        const Powers powers = gather(logits + n * logits_row, rows.size, some);
+        const Again again{width, hidden + n * width, weight, bias};
+        const float normaliser = offer_again(some, again, powers.highest, powers.total, found);
         for (int64_t i = 0; i < k; i++) found.best[i] -= normaliser;
     });
 }

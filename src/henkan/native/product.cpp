@@ -55,11 +55,12 @@ inline Floats exponentials(Floats x) {
 struct PanelPowers {
     float highest = -3.0e38f;
     Floats totals{};
-    float normaliser() const {
+    float total() const {
         float sum = 0.0f;
         for (int64_t j = 0; j < LANES; j++) sum += totals[j];
-        return highest + __builtin_logf(sum);
+        return sum;
     }
+    float normaliser() const { return highest + __builtin_logf(total()); }
 };
 
 // A panel of a row: looked through only where its largest is among the best. `left`: columns until the row ends.
@@ -83,23 +84,11 @@ __attribute__((noinline)) inline void read_panel(const Floats *values, int64_t l
         for (int64_t j = 0; j < (left < PANEL ? left : PANEL); j++) found.offer(own[j / LANES][j % LANES], first + j);
 }
 
-// Where products are rounded: what the best are made of again. Null: nothing is.
-struct Again {
-    const float *weight, *bias; // (outputs, inputs), (outputs)
-    float operator()(const float *hidden, int64_t inputs, int64_t id) const {
-        const float *w = weight + id * inputs;
-        float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < inputs; j++) sum += hidden[j] * w[j];
-        return bias == nullptr ? sum : sum + bias[id];
-    }
-};
-
 // The best k of W x + b in each row and their log-probabilities; no row of sums is ever whole. The best `candidates`
-// are made again where `again` says so, and take the place of the rounded ones.
+// are made again where there is a `weight` (outputs, inputs), and take the place of the rounded ones.
 template <class Kind>
 void best(int64_t rows, int64_t threads, const Matrix &matrix, const float *hidden, int64_t k, int64_t candidates,
-          const Again &again, float *found, int64_t *ids) {
+          const float *weight, const float *bias, float *found, int64_t *ids) {
     const int64_t team = rows < 16 ? 1 : threads, parts = up((rows + 95) / 96, team); // what 96 rows need stays near
 #pragma omp parallel for schedule(static) num_threads(static_cast<int>(team)) if (team > 1)
     for (int64_t part = 0; part < parts; part++) {
@@ -122,19 +111,17 @@ void best(int64_t rows, int64_t threads, const Matrix &matrix, const float *hidd
             read_panel(sums, matrix.outputs - column, column, powers[static_cast<size_t>(n)], some);
         });
         for (int64_t n = 0; n < count; n++) {
-            PanelPowers &power = powers[static_cast<size_t>(n)];
+            const PanelPowers &power = powers[static_cast<size_t>(n)];
             const Best some = list(n);
             Best last{k, found + (begin + n) * k, ids + (begin + n) * k};
             last.clear();
-            for (int64_t i = 0; i < candidates; i++) {
-                float value = some.best[i];
-                if (again.weight != nullptr) {
-                    value = again(own + n * matrix.inputs, matrix.inputs, some.ids[i]);
-                    power.totals[0] += exponential(value - power.highest) - exponential(some.best[i] - power.highest);
-                }
-                last.offer(value, some.ids[i]);
+            float normaliser = power.normaliser();
+            if (weight != nullptr) {
+                const Again again{matrix.inputs, own + n * matrix.inputs, weight, bias};
+                normaliser = offer_again(some, again, power.highest, power.total(), last);
+            } else {
+                for (int64_t i = 0; i < k; i++) last.offer(some.best[i], some.ids[i]);
             }
-            const float normaliser = power.normaliser();
             for (int64_t i = 0; i < k; i++) last.best[i] -= normaliser;
         }
     }
@@ -165,7 +152,7 @@ extern "C" int64_t henkan_product_kinds() {
     extern "C" void henkan_best_##NAME(int64_t rows, int64_t threads, const Matrix *matrix, const float *hidden,        \
                                        int64_t k, int64_t candidates, const float *weight, const float *bias,          \
                                        float *found, int64_t *ids) {                                                   \
-        best<KIND>(rows, threads, *matrix, hidden, k, candidates, Again{weight, bias}, found, ids);                    \
+        best<KIND>(rows, threads, *matrix, hidden, k, candidates, weight, bias, found, ids);                           \
     }
 
 EXPORT(Float32, float, float32, 0.0f)

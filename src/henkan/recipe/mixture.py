@@ -8,12 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
-from henkan.data.collate import collate_pairs
-from henkan.data.example import Example
 from henkan.data.readers import read_references
 from henkan.decode.beam import BeamOptions
 from henkan.errors import ConfigError, DataError
@@ -32,7 +29,7 @@ from henkan.tasks.mixture_preparation import PairsPart, PartConfig, PreparedMixt
 from henkan.tasks.preparation import Progress
 from henkan.tasks.pretraining import Pretraining
 from henkan.tasks.translation import Translation
-from henkan.tasks.translator import Translator
+from henkan.tasks.translator import Translator, log_probs_of
 from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
 from henkan.training.options import TrainingConfig
 
@@ -262,11 +259,4 @@ class MixtureLines:
 
     def scores(self, lines: Sequence[str], outputs: Sequence[str]) -> list[float]:
         """The log-probability of each output given its line, the end included; forced decoding."""
-        sources = self.translator.encode(lines)
-        targets = self.translator.target_tokenizer.encode(outputs)
-        rows = enumerate(zip(sources, targets, strict=True))
-        batch = collate_pairs([Example.of(index, *row) for index, row in rows]).to(self.translator.device)
-        with torch.inference_mode():
-            scores = self.network(batch).heads["tokens"]
-            assert not isinstance(scores, Tensor)
-            return scores.loss(batch.labels["tokens"])[1].sum(1).tolist()
+        return log_probs_of(self.network, self.translator, lines, outputs)

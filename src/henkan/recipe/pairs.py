@@ -11,15 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-import torch
 from pydantic import model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from henkan import presets
 from henkan.config import validate
-from henkan.data.collate import collate_pairs
-from henkan.data.example import Example
-from henkan.data.prefixed import prefixed
 from henkan.data.readers import read_references
 from henkan.decode.beam import BeamOptions
 from henkan.errors import ConfigError, DataError
@@ -42,7 +38,7 @@ from henkan.tasks.preparation import (
 )
 from henkan.tasks.survey import USUAL, Facts, survey
 from henkan.tasks.translation import Translation
-from henkan.tasks.translator import Translator
+from henkan.tasks.translator import Translator, log_probs_of
 from henkan.text.tokenizer import Tokenizer
 from henkan.training.options import TrainingConfig
 
@@ -220,26 +216,15 @@ class PairsLines:
 
     def predict(self, lines: Sequence[str]) -> list[str]:
         """The best output for each line, token by token."""
-        greedy = self.config.decoding.model_copy(update={"beam": 1, "n_best": 1})
-        data = self.config.data
-        translator = Translator.of(self.network, self.tokenizers, data.reverse_source, greedy, data.prefix)
-        return [found[0].text for found in translator.predict(lines)]
+        return [found[0].text for found in self._translator().predict(lines)]
 
     def scores(self, lines: Sequence[str], outputs: Sequence[str]) -> list[float]:
         """The log-probability of each output given its line, the end included; forced decoding."""
-        prefix = self.config.data.prefix
-        sources = self.tokenizers[0].encode([prefixed(line, prefix) for line in lines])
-        targets = self.tokenizers[1].encode(outputs)
-        examples = [
-            Example.of(index, source, target)
-            for index, (source, target) in enumerate(zip(sources, targets, strict=True))
-        ]
-        device = next(self.network.parameters()).device
-        batch = collate_pairs(examples, self.config.data.reverse_source).to(device)
-        with torch.inference_mode():
-            scores = self.network(batch).heads["tokens"]
-            assert not isinstance(scores, Tensor)
-            return scores.loss(batch.labels["tokens"])[1].sum(1).tolist()
+        return log_probs_of(self.network, self._translator(), lines, outputs)
+
+    def _translator(self) -> Translator:
+        greedy, data = self.config.decoding.model_copy(update={"beam": 1, "n_best": 1}), self.config.data
+        return Translator.of(self.network, self.tokenizers, data.reverse_source, greedy, data.prefix)
 
 
 def given_layers(recipe: Path | Mapping[str, Any] | None, overrides: Sequence[str]) -> list[Layer]:

@@ -86,21 +86,20 @@ def prepare_mixture(
     Raises:
         DataError: files that are missing, damaged, or of which nothing is left.
     """
-    if folder.exists():
-        return _opened(parts, folder, lambda line: None, progress)
-    building = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(building, ignore_errors=True)
-    try:
-        building.mkdir(parents=True)
-        vocabulary(_texts(parts)).save(building / "tokenizer.json")
-        _opened(parts, building, tell, progress)
-        building.rename(folder)
-    except OSError as error:
-        raise StorageError(
-            f"{folder}: cannot be written ({error.strerror or error}); free some space or check the rights"
-        ) from error
-    finally:
+    if not folder.exists():
+        building = folder.with_name(folder.name + ".partial")
         shutil.rmtree(building, ignore_errors=True)
+        try:
+            building.mkdir(parents=True)
+            vocabulary(_texts(parts)).save(building / "tokenizer.json")
+            _opened(parts, building, tell, progress)
+            building.rename(folder)
+        except OSError as error:
+            raise StorageError(
+                f"{folder}: cannot be written ({error.strerror or error}); free some space or check the rights"
+            ) from error
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
     return _opened(parts, folder, tell, progress)
 
 

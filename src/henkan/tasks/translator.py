@@ -11,7 +11,10 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
+from henkan.data.collate import collate_pairs
+from henkan.data.example import Example
 from henkan.data.prefixed import prefixed
 from henkan.decode.beam import BeamOptions, beam_search
 from henkan.decode.captured import CapturedBeamSearch
@@ -186,6 +189,23 @@ class Translator:
 
 def _nothing(align: bool) -> Prediction:
     return Prediction("", 0.0, 0.0, [], [], [] if align else None)
+
+
+def log_probs_of(
+    network: EncoderDecoder, translator: Translator, texts: Sequence[str], outputs: Sequence[str]
+) -> list[float]:
+    """The log-probability of each output given its text, the end included, in nats; forced decoding.
+
+    Args:
+        network: the model that the translator searches with.
+    """
+    sources, targets = translator.encode(texts), translator.target_tokenizer.encode(outputs)
+    examples = [Example.of(index, *pair) for index, pair in enumerate(zip(sources, targets, strict=True))]
+    batch = collate_pairs(examples, translator.reverse_source).to(translator.device)
+    with torch.inference_mode():
+        scores = network(batch).heads["tokens"]
+        assert not isinstance(scores, Tensor)
+        return scores.loss(batch.labels["tokens"])[1].sum(1).tolist()
 
 
 def batches(lengths: Iterable[int], beam: int, most: int = BATCH_ROWS) -> Iterator[list[int]]:
