@@ -99,6 +99,17 @@ def test_no_weights_and_no_config(folder):
         interop.read(folder)
 
 
+def test_a_place_that_is_no_checkpoint_is_called_what_it_is(folder):
+    with pytest.raises(FolderError, match="there is no such folder; expected"):
+        interop.read(folder / "nowhere")
+    with pytest.raises(FolderError, match="a file, not a folder; expected"):
+        interop.read(folder / "model.safetensors")
+    (folder / "config.json").unlink()
+    (folder / "manifest.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(FolderError, match="a model of Henkan already, to be used as it is; expected"):
+        interop.read(folder)
+
+
 def test_a_damaged_file(folder):
     (folder / "model.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(FolderError, match="not a whole safetensors file"):

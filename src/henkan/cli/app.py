@@ -42,7 +42,7 @@ COMMANDS = (
     Command("verify", "Re-run the self-test that a model carries.", "henkan.cli.verify", "verify"),
     Command("import", "A Hugging Face checkpoint as a model of ours.", "henkan.cli.import_", "import_"),
     Command("export", "A model for Hugging Face transformers, CTranslate2 or ONNX.", "henkan.cli.export", "export"),
-    Command("data", "Corpora by name: list, get, stats.", "henkan.cli.data", "data"),
+    Command("data", "Corpora by name: list, get, stats; dialogues as pairs: replies.", "henkan.cli.data", "data"),
     Command("presets", "List the architectures and their sizes.", "henkan.cli.explain", "presets"),
     Command("explain", "Show the effective settings and where each came from.", "henkan.cli.explain", "explain"),
     Command("schema", "Print the JSON Schema of a recipe, for editors.", "henkan.cli.explain", "schema"),

@@ -61,7 +61,7 @@ def read(folder: Path) -> Imported:
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise FolderError(f"{folder}: no config.json; expected a folder that model.save_pretrained wrote")
+        raise FolderError(f"{folder}: {_what_it_is(folder)}; expected a folder that model.save_pretrained wrote")
     values = read_json(path)
     kind = values.get("model_type") if isinstance(values, dict) else None
     if not isinstance(kind, str) or kind not in FAMILIES:
@@ -155,6 +155,17 @@ def write(
     save_weights(folder, theirs)
     save_json(folder / "config.json", values)
     return chosen.kind
+
+
+def _what_it_is(folder: Path) -> str:
+    """Why there is no config.json, for a message."""
+    if not folder.exists():
+        return "there is no such folder"
+    if not folder.is_dir():
+        return "a file, not a folder"
+    if (folder / "manifest.json").is_file() or (folder / "model" / "manifest.json").is_file():
+        return "a model of Henkan already, to be used as it is"
+    return "no config.json"
 
 
 def _fitting(config: NetworkConfig, weights: Mapping[str, Tensor], kind: str | None) -> tuple[Family, dict[str, Any]]:
