@@ -257,7 +257,10 @@ def assemble(
 def _load(place: Path, precision: Precision) -> Model:
     found = _load_any(place, precision)
     if not isinstance(found, Model):
-        raise ConfigError(f"{place}: a model of the task {found.config.task}; this needs one of pairs")
+        raise ConfigError(
+            f"{place}: a model of the task {found.config.task}; this needs one of pairs "
+            "(any model answers `henkan predict`, and is scored by `henkan evaluate --data`)"
+        )
     return found
 
 
