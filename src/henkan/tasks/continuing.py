@@ -13,7 +13,7 @@ from henkan.data.sequences import Sequenced, collate_next, collate_sequences, pa
 from henkan.decode.greedy import greedy_search
 from henkan.decode.stepper import ModelStepper
 from henkan.tasks.pretraining import paired
-from henkan.tensors import Tokens
+from henkan.tensors import Batch, Tokens
 from henkan.text.normalise import normalise
 from henkan.text.tokenizer import MASK, Tokenizer
 
@@ -116,13 +116,8 @@ class Continuing:
     def scores(self, lines: Sequence[str], outputs: Sequence[str]) -> list[float]:
         """The log-probability of each line, in nats; outputs do not matter."""
         marks = self.tokenizer.marks
-        found: list[float] = []
-        with torch.inference_mode():
-            for row in self._read(lines):
-                batch = collate_next([Sequenced(0, row)], marks.pad, marks.start)
-                scores = self.network(batch).heads["tokens"]
-                found.append(float(scores.loss(batch.labels["tokens"])[1].sum()))
-        return found
+        batches = (collate_next([Sequenced(0, row)], marks.pad, marks.start) for row in self._read(lines))
+        return [_log_prob(self.network, batch) for batch in batches]
 
     def _read(self, lines: Sequence[str]) -> list[np.ndarray]:
         rows = self.tokenizer.encode([normalise(line) for line in lines])
@@ -159,14 +154,10 @@ class Writing:
         """The log-probability of writing each line as it is, in nats; outputs do not matter."""
         marks = self.tokenizer.marks
         found: list[float] = []
-        with torch.inference_mode():
-            for line in lines:
-                source = self._read([line])
-                batch = replace(
-                    collate_next([Sequenced(0, source.ids[0].numpy())], marks.pad, marks.start), source=source
-                )
-                scores = self.network(batch).heads["tokens"]
-                found.append(float(scores.loss(batch.labels["tokens"])[1].sum()))
+        for line in lines:
+            source = self._read([line])
+            batch = collate_next([Sequenced(0, source.ids[0].numpy())], marks.pad, marks.start)
+            found.append(_log_prob(self.network, replace(batch, source=source)))
         return found
 
     def _read(self, lines: Sequence[str]) -> Tokens:
@@ -174,3 +165,10 @@ class Writing:
         rows = self.tokenizer.encode([normalise(line) for line in lines])
         ids, mask = padded([np.array([*row[: self.longest - 1], marks.end]) for row in rows], marks.pad)
         return Tokens(torch.from_numpy(ids), torch.from_numpy(mask))
+
+
+def _log_prob(network: nn.Module, batch: Batch) -> float:
+    """Of the targets of a batch of one row, in nats."""
+    with torch.inference_mode():
+        scores = network(batch).heads["tokens"]
+        return float(scores.loss(batch.labels["tokens"])[1].sum())
