@@ -40,6 +40,7 @@ def rewrite(folder, edit):
         ({"num_attention_heads": 3}, "width 8 is not a multiple of heads 3"),
         ({"intermediate_size": 13}, r"weight encoder.layers.0.feed_forward.inner.weight is \(12, 8\), the model wants"),
         ({"num_hidden_layers": 3}, "weights lack encoder.layer.2.attention.self.query.weight"),
+        ({"vocab_size": 24}, "vocab_size is 24, and the embedding has 23 rows; copy both files of one model"),
         ({"num_hidden_layers": 1}, "weights that no part of this model takes: encoder.layer.1"),
     ],
 )

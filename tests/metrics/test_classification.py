@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from henkan.errors import InputError
-from henkan.metrics import LABEL_MEASURES
+from henkan.metrics import LABEL_MEASURES, measure_f1
 
 RIGHT = list("0110221021")
 GIVEN = list("0100211221")
@@ -22,10 +22,10 @@ def test_labels():
     assert measure("f1", GIVEN, RIGHT).score(0).details["2"] == {"0": 0, "1": 1, "2": 2}
 
 
-def test_matthews_of_one_label_is_zero_and_f1_needs_its_label():
+def test_matthews_of_one_label_and_f1_of_one_that_stands_nowhere_are_zero():
     assert measure("matthews", ["1", "1"], ["0", "1"]).value() == 0.0
-    with pytest.raises(InputError, match="F1 of label '1'"):
-        measure("f1", ["a"], ["b"])
+    assert measure("f1", ["0"], ["0"]).value() == 0.0
+    assert measure_f1(["bad", "good"], [["bad"], ["bad"]], "bad").value() == pytest.approx(200 / 3)
 
 
 NUMBERS = ["1.0", "2.5", "2.5", "4", "0", "3"]
@@ -42,9 +42,18 @@ def test_numbers():
     assert measure("pearson", ["1", "1"], ["2", "3"]).value() == 0.0
 
 
-def test_what_is_no_number_is_named():
-    with pytest.raises(InputError, match="hypothesis 2: 'x' is no number"):
-        measure("pearson", ["1", "x"], ["1", "2"])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_a_correlation_does_not_depend_on_the_unit(scale):
+    scaled = [str(float(number) * scale) for number in NUMBERS]
+    for name in ("pearson", "spearman"):
+        assert measure(name, scaled, OTHERS).value() == pytest.approx(measure(name, NUMBERS, OTHERS).value())
+    assert measure("pearson", [str(1e6 * scale)] * 6, OTHERS).value() == 0.0
+
+
+@pytest.mark.parametrize("text", ["x", "nan", "inf"])
+def test_what_is_no_number_is_named(text):
+    with pytest.raises(InputError, match=f"hypothesis 2: '{text}' is no finite number"):
+        measure("pearson", ["1", text], ["1", "2"])
     with pytest.raises(InputError, match="references of example 1: 2"):
         LABEL_MEASURES["accuracy"](["a"], [["a", "b"]])
 

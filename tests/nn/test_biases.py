@@ -4,12 +4,14 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from henkan.errors import ConfigError
 from henkan.nn.biases import LinearBias, MaskAlone, T5Bias, alibi_slopes, t5_buckets
 from henkan.nn.cache import GrowingCache
 from henkan.nn.grouped import GroupedAttention, GroupedSourceAttention
 from henkan.nn.multihead import score_bias
+from henkan.nn.places import DisentangledConfig, T5PositionsConfig
 from henkan.nn.rotary import RotaryTerms
 from henkan.nn.varlen import Within
 from henkan.tensors import Sentences
@@ -167,3 +169,12 @@ def test_gradients():
 
     vectors = torch.randn(1, 3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(whole, (vectors, bias.weight.detach().requires_grad_()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "least"), [(T5PositionsConfig, {"buckets": 32}, 17), (DisentangledConfig, {"span": 8}, 6)]
+)
+def test_buckets_that_cannot_reach_so_far_are_refused(kind, sizes, least):
+    kind(**sizes, limit=least)
+    with pytest.raises(ValidationError, match=f"set it to {least} or more"):
+        kind(**sizes, limit=least - 1)

@@ -152,3 +152,26 @@ def test_settings_that_do_not_go_together(pretrained, files, tmp_path):
 
 def test_every_recipe_has_its_own_task():
     assert all(kind({"task": name}).model_fields["task"].default == name for name in TASKS)
+
+
+@pytest.mark.parametrize(
+    ("preset", "length", "complaint"),
+    [
+        ("bert", 513, "length lets texts of 513 tokens in, marks included, and model.encoder.positions has 512 places"),
+        ("gpt2", 1025, "model.decoder.positions has 1024 places; lower length by 1,"),
+        ("bart", 1024, "length lets texts of 1025 tokens in"),
+    ],
+)
+def test_more_tokens_than_places(preset, length, complaint, files, tmp_path):
+    recipe = settings(task="pretraining", preset=preset, data={"text": str(files / "text.txt")}, length=length)
+    with pytest.raises(ConfigError, match=complaint):
+        henkan.train(recipe, output=tmp_path / "run")
+
+
+def test_f1_is_about_a_label_that_there_is(files, tmp_path):
+    recipe = settings(task="classification", preset="bert", data={"train": str(files / "labels.tsv")}, scores=["f1"])
+    recipe |= {"vocabulary": {"vocabulary": 60}}
+    with pytest.raises(ConfigError, match="'1' is none of not, sweet; set `positive`"):
+        henkan.train(recipe, output=tmp_path / "run")
+    model = trained({**recipe, "positive": "sweet"}, tmp_path / "run")
+    assert model.score(files / "labels.tsv")[0].name == "F1 (sweet)"

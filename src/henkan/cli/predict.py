@@ -19,7 +19,12 @@ class Format(Enum):
     JSONL = "jsonl"
 
 
+_OF_EVERY_TASK = {"model", "file", "others", "precision", "processes", "threads"}
+"""Parameters that mean something for models which do not search as well."""
+
+
 def predict(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="A model folder, or a run folder.")],
     file: Annotated[Path, typer.Argument(help="One input a line; - is standard input.")] = Path("-"),
     others: Annotated[
@@ -90,10 +95,13 @@ def predict(
     workers.prepare()
     loaded = load_any(model, *(others or []), precision=cast("Precision", precision))
     if submission is not None:
+        refuse_given(context, _OF_EVERY_TASK | {"submission"}, "--submission writes files of a form of their own")
         submit(loaded, file, submission)
         return
     if isinstance(loaded, LineModel):
-        say_lines(loaded, file, {"--beam": beam, "--align": align or None, "--max-length": max_length})
+        why = f"a model of the task {loaded.config.task} does not search, and writes plain lines"
+        refuse_given(context, _OF_EVERY_TASK, why)
+        say_lines(loaded, file)
         return
     longest = longest or max(8, loaded.config.data.filters.max_length)
     given = {
@@ -124,16 +132,23 @@ def predict(
         typer.echo(f"{predictor.cut:,} outputs were cut at their largest length before they ended; {cure}", err=True)
 
 
-def say_lines(model: "LineModel", file: Path, searching: dict[str, object]) -> None:
+def refuse_given(context: typer.Context, allowed: set[str], why: str) -> None:
+    """ConfigError for the first option on the command line that would do nothing."""
+    from henkan.errors import ConfigError
+
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in allowed and source is not None and source.name == "COMMANDLINE":
+            raise ConfigError(f"{parameter.opts[0]}: {why}; leave it out")
+
+
+def say_lines(model: "LineModel", file: Path) -> None:
     """Labels, answers or continuations for the lines of a file, as they are ready; they are no search's."""
     import sys
 
-    from henkan.errors import ConfigError
     from henkan.prediction import windows
     from henkan.training.signals import raising
 
-    if given := [name for name, value in searching.items() if value is not None]:
-        raise ConfigError(f"{given[0]}: a model of the task {model.config.task} does not search; leave it out")
     with raising("what was written is whole lines from the first on"):
         for _, lines in windows(file):
             sys.stdout.write("".join(f"{output}\n" for output in model.predict(lines)))

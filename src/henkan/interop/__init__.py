@@ -26,7 +26,8 @@ from henkan.interop.weights import load_weights, save_json, save_weights
 from henkan.models.encoder_decoder import EncoderDecoderConfig
 from henkan.models.encoder_only import EncoderOnlyConfig
 from henkan.models.outline import fill, without_numbers
-from henkan.nn.text_heads import MaskedHeadConfig
+from henkan.nn.pooling import DensePoolerConfig
+from henkan.nn.text_heads import ChoiceHeadConfig, ClassHeadConfig, MaskedHeadConfig, ValueHeadConfig
 from henkan.nn.transformer import TransformerSizes
 
 FAMILIES: dict[str, Family] = {
@@ -71,6 +72,7 @@ def read(folder: Path) -> Imported:
     config = _read_config(family, settings, {name: tuple(weight.shape) for name, weight in theirs.items()}, path)
     weights = read_weights(family.table(config), theirs, folder)
     vocabularies = _vocabularies(weights)
+    _check_vocabulary(settings, vocabularies)
     _outlined(config, vocabularies, weights, folder)
     tokenizer = folder / "tokenizer.json"
     return Imported(
@@ -191,7 +193,14 @@ def _fitting(config: NetworkConfig, weights: Mapping[str, Tensor], kind: str | N
 def _differences(
     config: NetworkConfig, family: Family, values: Mapping[str, Any], weights: Mapping[str, Tensor]
 ) -> Iterator[str]:
-    """What would not come back from a config.json with these values."""
+    """What would not come back from a config.json with these values, or be there in what reads it."""
+    if isinstance(config, EncoderOnlyConfig) and not isinstance(config.pooler, DensePoolerConfig):
+        whole = (ClassHeadConfig, ValueHeadConfig, ChoiceHeadConfig)
+        if found := [name for name, head in config.heads.items() if isinstance(head, whole)]:
+            yield (
+                f"heads.{found[0]} reads the {config.pooler.kind} vector as it is, and there through a dense layer, "
+                "which would be filled at random; train on with this model as `start` and model.pooler.kind=dense"
+            )
     shapes: dict[str, tuple[int, ...]] = {}
     for entry in family.table(config):
         if isinstance(entry, Entry) and entry.ours in weights:
@@ -239,6 +248,12 @@ def _vocabularies(weights: Mapping[str, Tensor]) -> tuple[int, int]:
     """The sizes of the source's and the target's vocabulary."""
     sizes = [len(weights[name]) for name in ("encoder.embedding.weight", "decoder.embedding.weight") if name in weights]
     return sizes[0], sizes[-1]
+
+
+def _check_vocabulary(settings: Settings, rows: tuple[int, int]) -> None:
+    for name, has in zip(("vocab_size", "decoder_vocab_size"), rows, strict=True):
+        if settings.raw(name) is not None and (said := settings.whole(name)) != has:
+            raise settings.refuse(f"{name} is {said}, and the embedding has {has} rows; copy both files of one model")
 
 
 def _outlined(

@@ -77,6 +77,7 @@ __all__ = [
     "compare",
     "edit_distance",
     "exact_match",
+    "measure_f1",
     "paired",
     "phoneme_error_rate",
     "ter",

@@ -79,11 +79,7 @@ def measure_matthews(hypotheses: Sequence[str], references: Sequence[Sequence[st
 
 
 def measure_f1(hypotheses: Sequence[str], references: Sequence[Sequence[str]], positive: str = "1") -> Measurement:
-    """F1 of one label: the harmonic mean of its precision and recall.
-
-    Raises:
-        InputError: that label stands nowhere.
-    """
+    """F1 of one label: the harmonic mean of its precision and recall; 0 where it stands nowhere."""
     return _measure_labels(f"F1 ({positive})", hypotheses, references, positive)
 
 
@@ -92,9 +88,7 @@ def _measure_labels(
 ) -> Measurement:
     check_segments(hypotheses, references)
     right = [_only(answers, number) for number, answers in enumerate(references, start=1)]
-    labels = tuple(sorted({*hypotheses, *right}))
-    if positive is not None and positive not in labels:
-        raise InputError(f"F1 of label {positive!r}: the labels are {', '.join(labels)}")
+    labels = tuple(sorted({*hypotheses, *right, *([] if positive is None else [positive])}))
     places = {label: place for place, label in enumerate(labels)}
     cells = [places[answer] * len(labels) + places[given] for given, answer in zip(hypotheses, right, strict=True)]
     counts = np.zeros((len(right), len(labels) ** 2))
@@ -116,8 +110,8 @@ class Correlation:
         return 100.0 * (count * xy - x * y) / math.sqrt(spread) if spread > 1e-12 * count**4 else 0.0
 
     def details(self, sums: np.ndarray) -> dict[str, Any]:
-        """The two means."""
-        return {"mean given": float(sums[0] / sums[5]), "mean right": float(sums[1] / sums[5])}
+        """How many examples."""
+        return {"examples": int(sums[5])}
 
     def signature(self, resamples: int) -> str:
         """Nothing but the version."""
@@ -137,9 +131,16 @@ def measure_spearman(hypotheses: Sequence[str], references: Sequence[Sequence[st
 
 
 def _measure_numbers(name: str, given: np.ndarray, right: np.ndarray) -> Measurement:
-    x, y = given - given.mean(), right - right.mean()  # sums of squares stay small
+    x, y = _standardised(given), _standardised(right)  # which no correlation depends on, and its sums do
     columns = (x, y, x * x, y * y, x * y, np.ones_like(x))
     return Measurement(Correlation(name), np.stack(columns, axis=1))
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    """With mean 0 and deviation 1; zeros where all are equal but for rounding."""
+    centred = values - values.mean()
+    deviation = float(centred.std())
+    return centred / deviation if deviation > 1e-12 * float(np.abs(values).max()) else np.zeros_like(values)
 
 
 def _numbers(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
@@ -147,20 +148,18 @@ def _numbers(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> 
     right = [_only(answers, number) for number, answers in enumerate(references, start=1)]
     columns = []
     for what, texts in (("hypothesis", hypotheses), ("reference", right)):
-        try:
-            columns.append(np.array([float(text) for text in texts]))
-        except ValueError:
-            number, text = next((place, text) for place, text in enumerate(texts, 1) if not _is_number(text))
-            raise InputError(f"{what} {number}: {text!r} is no number, which a correlation needs") from None
+        for number, text in enumerate(texts, start=1):
+            if not _is_number(text):
+                raise InputError(f"{what} {number}: {text!r} is no finite number, which a correlation needs")
+        columns.append(np.array([float(text) for text in texts]))
     return columns[0], columns[1]
 
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

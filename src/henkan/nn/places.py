@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from henkan.config import Config
@@ -14,7 +14,14 @@ from henkan.nn.positions import LearnedPositions, NoPositions, SinusoidalPositio
 from henkan.nn.rotary import RotaryTerms
 
 
-class SinusoidalConfig(Config):
+class _Positions(Config):
+    @property
+    def room(self) -> int | None:
+        """Places that a text has at most; None: as many as it wants."""
+        return None
+
+
+class SinusoidalConfig(_Positions):
     """Sinusoids (Vaswani et al. 2017)."""
 
     kind: Literal["sinusoidal"] = "sinusoidal"
@@ -29,12 +36,17 @@ class SinusoidalConfig(Config):
         return MaskAlone()
 
 
-class LearnedConfig(Config):
+class LearnedConfig(_Positions):
     """A learnt vector for each place (Gehring et al. 2017)."""
 
     kind: Literal["learned"] = "learned"
     limit: int = Field(512, ge=1, le=1 << 20)  # places there are
     offset: int = Field(0, ge=0, le=16)  # unread rows before the first; 2 in RoBERTa and BART
+
+    @property
+    def room(self) -> int | None:
+        """One for each vector."""
+        return self.limit
 
     def inputs(self, width: int) -> nn.Module:
         """What adds to the vectors of tokens."""
@@ -45,7 +57,7 @@ class LearnedConfig(Config):
         return MaskAlone()
 
 
-class RotaryConfig(Config):
+class RotaryConfig(_Positions):
     """Queries and keys turned by their places (Su et al. 2021)."""
 
     kind: Literal["rotary"] = "rotary"
@@ -60,12 +72,21 @@ class RotaryConfig(Config):
         return RotaryTerms(head_width, self.base)
 
 
-class T5PositionsConfig(Config):
+class T5PositionsConfig(_Positions):
     """A learnt number for each head and bucket of distances (Raffel et al. 2020)."""
 
     kind: Literal["t5"] = "t5"
     buckets: int = Field(32, ge=4, le=4096, multiple_of=2)
     limit: int = Field(128, ge=4, le=1 << 20)  # the distance beyond which all share a bucket
+
+    @model_validator(mode="after")
+    def _buckets_reach_so_far(self) -> Self:
+        if self.limit <= self.buckets // 2:
+            raise ValueError(
+                f"limit {self.limit}: the first {self.buckets // 2} of {self.buckets} buckets hold one distance each; "
+                f"set it to {self.buckets // 2 + 1} or more"
+            )
+        return self
 
     def inputs(self, width: int) -> nn.Module:
         """What adds to the vectors of tokens."""
@@ -76,7 +97,7 @@ class T5PositionsConfig(Config):
         return T5Bias(heads, self.buckets, self.limit, two_sided=two_sided)
 
 
-class LinearConfig(Config):
+class LinearConfig(_Positions):
     """ALiBi (Press et al. 2022): scores fall with the distance, at a slope that each head has."""
 
     kind: Literal["linear"] = "linear"
@@ -90,7 +111,7 @@ class LinearConfig(Config):
         return LinearBias(heads)
 
 
-class DisentangledConfig(Config):
+class DisentangledConfig(_Positions):
     """DeBERTa's distances (He et al. 2021); defaults are version 3's."""
 
     kind: Literal["disentangled"] = "disentangled"
@@ -102,6 +123,21 @@ class DisentangledConfig(Config):
     epsilon: float = Field(1e-7, gt=0.0, le=0.1)  # of that norm
     learned: int = Field(0, ge=0, le=1 << 20)  # places that have a learnt vector beside; 0: none
 
+    @model_validator(mode="after")
+    def _buckets_reach_so_far(self) -> Self:
+        exact = self.span // 2
+        if self.limit and self.limit - 1 <= exact:
+            raise ValueError(
+                f"limit {self.limit}: the first {exact} of {self.span} buckets hold one distance each; "
+                f"set it to {exact + 2} or more, or to 0 for a bucket for each distance"
+            )
+        return self
+
+    @property
+    def room(self) -> int | None:
+        """One for each vector."""
+        return self.learned or None
+
     def inputs(self, width: int) -> nn.Module:
         """What adds to the vectors of tokens."""
         return LearnedPositions(width, self.learned) if self.learned else NoPositions()
@@ -112,7 +148,7 @@ class DisentangledConfig(Config):
         return DistanceTerms(width, self.span, self.limit, norm)
 
 
-class NoPositionsConfig(Config):
+class NoPositionsConfig(_Positions):
     """Nothing says where a token stands; a causal model finds out nevertheless (Haviv et al. 2022)."""
 
     kind: Literal["none"] = "none"

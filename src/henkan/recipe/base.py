@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
+from pydantic import model_validator
 from torch import nn
 
 from henkan.config import Config
@@ -65,6 +66,25 @@ class Recipe(Config, ABC):
     preset: str
     size: str
     training: TrainingConfig
+    if TYPE_CHECKING:  # a field of every recipe, of a type and at a place of its own
+        model: Any
+
+    @model_validator(mode="after")
+    def _texts_have_places(self) -> Self:
+        setting, longest = self.longest()
+        for name in ("encoder", "decoder"):
+            positions = getattr(getattr(self.model, name, None), "positions", None)
+            limit = None if positions is None else positions.room
+            if limit is not None and longest > limit:
+                raise ValueError(
+                    f"{setting} lets texts of {longest} tokens in, marks included, and model.{name}.positions has "
+                    f"{limit} places; lower {setting} by {longest - limit}, or take a model with more places"
+                )
+        return self
+
+    @abstractmethod
+    def longest(self) -> tuple[str, int]:
+        """The setting that says how long texts may be, and how many places such a text takes, marks included."""
 
     @classmethod
     @abstractmethod

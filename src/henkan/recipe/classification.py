@@ -14,7 +14,7 @@ from torch import nn
 from henkan.config import Config, validate
 from henkan.data.labelled import Columns, LabelledText, as_number, read_labelled
 from henkan.errors import ConfigError, DataError
-from henkan.metrics import LABEL_MEASURES, Score
+from henkan.metrics import Score
 from henkan.models.encoder_only import EncoderOnlyConfig
 from henkan.models.outline import without_numbers
 from henkan.presets import families
@@ -80,6 +80,7 @@ class ClassificationRecipe(Recipe):
     model: EncoderOnlyConfig
     training: TrainingConfig
     scores: tuple[LabelScore, ...] = ("accuracy",)
+    positive: str = "1"  # the label that f1 is about
 
     @model_validator(mode="after")
     def _head_fits(self) -> Self:
@@ -94,7 +95,14 @@ class ClassificationRecipe(Recipe):
         numeric = {"pearson", "spearman"}
         if wrong := [score for score in self.scores if (score in numeric) != (not self.labels)]:
             raise ValueError(f"scores: {wrong[0]} is of {'numbers' if self.labels else 'classes'}; choose another")
+        if "f1" in self.scores and self.positive not in self.labels:
+            said = f"scores: f1 is about one label, and {self.positive!r} is none of {', '.join(self.labels)}"
+            raise ValueError(f"{said}; set `positive` to the one that is to be found")
         return self
+
+    def longest(self) -> tuple[str, int]:
+        """Marks are counted in ``length``."""
+        return "length", self.length
 
     @classmethod
     def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
@@ -145,8 +153,8 @@ class ClassificationRecipe(Recipe):
         for number, file in enumerate(files):
             texts = _checked(file, self._columns(file), self.labels)
             given = labeller.predict([(text.first, text.second) for text in texts])
-            right = [[text.label or ""] for text in texts]
-            scores = [LABEL_MEASURES[name](given, right).score() for name in self.scores]
+            right = [text.label or "" for text in texts]
+            scores = [labeller.labels.measure(name, given, right).score() for name in self.scores]
             found += [replace(score, name=f"{score.name}, {file.name}") if number else score for score in scores]
         return found
 
@@ -169,7 +177,7 @@ class ClassificationRecipe(Recipe):
         return written
 
     def _labeller(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer]) -> Labeller:
-        return Labeller(network, Reader(tokenizers[0], self.length), Labels(self.labels))
+        return Labeller(network, Reader(tokenizers[0], self.length), Labels(self.labels, self.positive))
 
     def _validation_files(self, folder: Path) -> Sequence[Path]:
         assert self.data.glue is not None
@@ -254,7 +262,7 @@ class LabelledMaterial(fine_tuning.EncoderMaterial):
         """Both splits."""
         reader = Reader(self.tokenizer, self.config.length)
         splits = {"train": self.train, "valid": self.valid}
-        return Classification(splits, reader, Labels(self.config.labels), self.config.scores)
+        return Classification(splits, reader, Labels(self.config.labels, self.config.positive), self.config.scores)
 
     def examples(self) -> list[str]:
         """Validation texts."""

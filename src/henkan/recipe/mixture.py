@@ -96,6 +96,13 @@ class MixtureRecipe(Recipe):
             raise ValueError(f"training.validate_by {self.training.validate_by!r} is none of {', '.join(known)}")
         return self
 
+    def longest(self) -> tuple[str, int]:
+        """Of passages and of both sides of pairs; END follows."""
+        found = [("length", self.length + 1)]
+        for name, part in self._pairs().items():
+            found.append((f"parts.{name}.data.filters.max_length", part.data.filters.max_length + 1))
+        return max(found, key=lambda each: each[1])
+
     @classmethod
     def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
         """The preset, or what the model says that is gone on from."""

@@ -59,6 +59,10 @@ class MultipleChoiceRecipe(Recipe):
             raise ValueError(f"set model.heads.{HEAD}: {{kind: choice}}")
         return self
 
+    def longest(self) -> tuple[str, int]:
+        """Marks are counted in ``length``."""
+        return "length", self.length
+
     @classmethod
     def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
         """The preset, or the model to start from with another head."""

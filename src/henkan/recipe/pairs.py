@@ -122,6 +122,10 @@ class RunConfig(Recipe):
             raise ValueError(f"training.validate_by {self.training.validate_by!r} is none of {', '.join(known)}")
         return self
 
+    def longest(self) -> tuple[str, int]:
+        """A side is followed by END."""
+        return "data.filters.max_length", self.data.filters.max_length + 1
+
     @classmethod
     def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
         """The preset by a glance at the pairs; wrong settings are found before any pair is read."""

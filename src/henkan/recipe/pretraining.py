@@ -98,6 +98,10 @@ class PretrainingRecipe(Recipe):
             )
         return self
 
+    def longest(self) -> tuple[str, int]:
+        """Where there are two sides, a passage is followed by END."""
+        return "length", self.length + (self.model.kind == "encoder_decoder")
+
     @classmethod
     def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
         """The preset, or what the model says that is gone on from."""

@@ -71,6 +71,10 @@ class QuestionAnsweringRecipe(Recipe):
             )
         return self
 
+    def longest(self) -> tuple[str, int]:
+        """Marks are counted in ``length``."""
+        return "length", self.length
+
     @classmethod
     def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
         """The preset, or the model to start from with another head."""

@@ -71,10 +71,14 @@ class TaggingRecipe(Recipe):
             raise ValueError(f"scores: entity-f1 needs labels like O, B-PER, I-PER; {wrong[0]!r} is none")
         return self
 
+    def longest(self) -> tuple[str, int]:
+        """Marks are counted in ``length``."""
+        return "length", self.length
+
     @classmethod
     def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
         """The preset or the model to start from, and labels and scores as the data say."""
-        layers, chosen = fine_tuning.foundation(given, families.Family.classification)
+        layers, chosen = fine_tuning.foundation(given, families.Family.tagging)
         said = merge(given)
         labels, origin = list(said.get("labels") or ()), "labels"
         if not labels:

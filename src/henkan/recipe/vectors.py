@@ -43,6 +43,10 @@ class VectorsRecipe(Recipe):
             raise ValueError(f"model.heads.{next(iter(self.model.heads))}: a model that gives vectors has no head")
         return self
 
+    def longest(self) -> tuple[str, int]:
+        """Marks are counted in ``length``."""
+        return "length", self.length
+
     @classmethod
     def settle(cls, given: Sequence[Layer]) -> tuple[list[Layer], str]:
         """ConfigError: nothing is learnt here."""

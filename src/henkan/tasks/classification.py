@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from henkan.data.labelled import LabelledText
 from henkan.data.plan import Lengths, Shards
 from henkan.data.sequences import Sequenced, collate_sequences
-from henkan.metrics import LABEL_MEASURES
+from henkan.metrics import LABEL_MEASURES, Measurement, measure_f1
 from henkan.objectives.base import Objective
 from henkan.objectives.labels import ClassCrossEntropy, SquaredError
 from henkan.tasks.pretraining import paired
@@ -62,10 +62,15 @@ def _shortened(first: int, second: int, room: int) -> tuple[int, int]:
 
 
 class Labels:
-    """The classes in the order of the model's scores, or none where a number is told."""
+    """The classes in the order of the model's scores, or none where a number is told.
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    Args:
+        positive: the class that F1 is about.
+    """
+
+    def __init__(self, classes: Sequence[str], positive: str = "1") -> None:
         self.classes = tuple(classes)
+        self.positive = positive
 
     @property
     def head(self) -> Literal["class", "values"]:
@@ -84,7 +89,14 @@ class Labels:
         """(N, C) class scores, or (N, 1) numbers, as text."""
         if self.classes:
             return [self.classes[place] for place in scores.argmax(-1).tolist()]
-        return [f"{value:.3f}" for value in scores.flatten().tolist()]
+        return [f"{value:.6g}" for value in scores.flatten().tolist()]
+
+    def measure(self, name: str, given: Sequence[str], right: Sequence[str]) -> Measurement:
+        """What an official score counts in answers and the right ones."""
+        references = [[label] for label in right]
+        if name == "f1":
+            return measure_f1(given, references, self.positive)
+        return LABEL_MEASURES[name](given, references)
 
 
 class Classification:
@@ -141,8 +153,8 @@ class Classification:
 
     def judge(self, answers: Sequence[str], split: str) -> dict[str, float]:
         """The official scores of labels."""
-        right = [[text.label or ""] for text in self.splits[split]]
-        return {name: LABEL_MEASURES[name](answers, right).value() for name in self.scores}
+        right = [text.label or "" for text in self.splits[split]]
+        return {name: self.labels.measure(name, answers, right).value() for name in self.scores}
 
 
 class Labeller:
