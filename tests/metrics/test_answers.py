@@ -18,6 +18,7 @@ from henkan.metrics.answers import best_threshold
         ("", ["yes"], 0, 0),
         ("yes", [""], 0, 0),
         ("a", ["the"], 100, 100),  # articles are nothing, and nothing equals nothing
+        ("", ["the", "tea"], 0, 0),  # but a right answer of nothing does not count where there is another
         ("It's 5–3", ["its 53"], 0, 50),  # a dash that is not ASCII stays
     ],
 )

@@ -57,7 +57,7 @@ def pretrained(files, tmp_path_factory):
 
 @pytest.mark.parametrize("preset", ["roberta", "deberta", "gpt2", "t5", "bart"])
 def test_pretraining(preset, files, tmp_path):
-    vocabulary = {"vocabulary": 160 if preset == "t5" else 60}
+    vocabulary = {"vocabulary": 160 if preset == "t5" else 280}
     recipe = settings(task="pretraining", preset=preset, length=32, vocabulary=vocabulary)
     model = trained({**recipe, "data": {"text": str(files / "text.txt")}}, tmp_path / "run")
     outputs = model.predict(["anna likes", "bert likes tea ."])
@@ -92,7 +92,7 @@ def test_classification_goes_on_from_a_pretrained_model(pretrained, files, tmp_p
 def test_regression_of_pairs_from_scratch(files, tmp_path):
     data = {"train": str(files / "numbers.tsv"), "columns": {"second": 2}}
     recipe = settings(task="classification", labels=[], preset="roberta", data=data)
-    model = trained({**recipe, "vocabulary": {"vocabulary": 80}}, tmp_path / "run")
+    model = trained({**recipe, "vocabulary": {"vocabulary": 280}}, tmp_path / "run")
     assert float(model.predict(["anna likes tea .\tsomething else"])[0]) == pytest.approx(0, abs=50)
     assert [score.name for score in model.score(files / "numbers.tsv")] == [
         "Pearson correlation",
@@ -114,7 +114,7 @@ def test_question_answering(pretrained, files, tmp_path):
 
 def test_resumed_as_if_nothing_had_happened(files, tmp_path):
     """Six updates at once, and three with three more: noise and order are functions of the update."""
-    recipe = settings(task="pretraining", preset="roberta", length=32, vocabulary={"vocabulary": 60})
+    recipe = settings(task="pretraining", preset="roberta", length=32, vocabulary={"vocabulary": 280})
     recipe["data"] = {"text": str(files / "text.txt")}
     whole = {**recipe, "training": {**recipe["training"], "steps": 6, "checkpoint_every": 3, "keep": 10}}
     henkan.train(whole, output=tmp_path / "whole")
@@ -175,3 +175,12 @@ def test_f1_is_about_a_label_that_there_is(files, tmp_path):
         henkan.train(recipe, output=tmp_path / "run")
     model = trained({**recipe, "positive": "sweet"}, tmp_path / "run")
     assert model.score(files / "labels.tsv")[0].name == "F1 (sweet)"
+
+
+def test_bits_are_of_the_characters_that_are_read(files, tmp_path):
+    """Lines lose what stands around them, and one space stands between them."""
+    recipe = settings(task="pretraining", preset="gpt2", length=32, vocabulary={"kind": "character"})
+    model = trained({**recipe, "data": {"text": str(files / "text.txt")}}, tmp_path / "run")
+    (tmp_path / "indented.txt").write_text("    anna likes tea .\n\n\tbert likes   cake . \n")
+    scores = {score.name: score for score in model.score(tmp_path / "indented.txt")}
+    assert f"characters:{16 + 1 + 19 + 1}|" in scores["bits per character"].signature

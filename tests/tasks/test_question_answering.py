@@ -174,11 +174,12 @@ def test_official_files(tmp_path):
         file.write(json.dumps(paragraph) + "\n")
     assert list(read_questions(whole)) == list(read_questions(lines))
     assert [asked.references for asked in read_questions(whole)] == [["Ada"], [""]]
-    paragraph["qas"][0]["answers"][0]["answer_start"] = 3
-    with gzip.open(lines, "wt") as file:
-        file.write(json.dumps(paragraph) + "\n")
-    with pytest.raises(DataError, match="question 1: answer 'Ada' does not stand at character 3"):
-        list(read_questions(lines))
+    for start in (3, -len(paragraph["context"])):
+        paragraph["qas"][0]["answers"][0]["answer_start"] = start
+        with gzip.open(lines, "wt") as file:
+            file.write(json.dumps(paragraph) + "\n")
+        with pytest.raises(DataError, match=f"question 1: answer 'Ada' does not stand at character {start}"):
+            list(read_questions(lines))
     whole.write_text("{}")
     with pytest.raises(DataError, match="expected a list under 'data'"):
         list(read_questions(whole))

@@ -65,7 +65,7 @@ def _paragraph(paragraph: Any, where: str) -> Iterator[Question]:
         answers = []
         for answer in [] if entry.get("is_impossible") else _list(entry, "answers", here):
             text, start = _string(answer, "text", here), answer.get("answer_start")
-            if not isinstance(start, int) or context[start : start + len(text)] != text:
+            if not isinstance(start, int) or start < 0 or context[start : start + len(text)] != text:
                 raise DataError(f"{here}: answer {text[:60]!r} does not stand at character {start} of its context")
             answers.append((text, start))
         yield Question(name, question, context, tuple(answers))

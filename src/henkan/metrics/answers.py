@@ -74,7 +74,8 @@ def _measure(
     found = []
     for output, answers in zip(hypotheses, references, strict=True):
         said = cut(output)
-        found.append(max(compare(said, cut(answer)) for answer in answers))
+        right = [units for answer in answers if (units := cut(answer))] or [[]]  # as the script of SQuAD 2.0 does
+        found.append(max(compare(said, units) for units in right))
     rules = "unit:character|norm:jaquad" if cut is characters else "unit:word|norm:squad"
     metric = MeanAnswer(name, f"nrefs:{reference_count(references)}|{rules}")
     return Measurement(metric, np.stack([found, np.ones(len(found))], axis=1))

@@ -143,7 +143,7 @@ class PretrainingRecipe(Recipe):
         if not self.extend:
             return old
         new = extended(old, lines, self.extend, self.vocabulary.sample)
-        added = [piece.replace(SPACE, "") for piece in new.pieces(range(old.size, new.size))]
+        added = [new.readable([token])[0].replace(SPACE, "") for token in range(old.size, new.size)]
         shown = f": {', '.join(added[:5])}{' …' * (len(added) > 5)}" if added else "; none of its pairs is frequent"
         tell(f"vocabulary: {old.size:,} tokens of {place}, and {len(added):,} of this text{shown}")
         return new
@@ -174,7 +174,9 @@ class PretrainingRecipe(Recipe):
             lines = list(self.data.lines(data))
             write_documents(folder, lines, tokenizers[0], self.data.line_ends, document_ends(self.reading))
             reading = self.reading.build(Documents.open(folder), tokenizers[0], self.length, self.training.seed)
-            characters = sum(len(line) + self.data.line_ends for line in lines)
+            if not self.data.line_ends:  # otherwise what stands between lines is one space
+                lines = [line for each in lines if (line := each.strip())]
+            characters = sum(len(line) + 1 for line in lines)
             return text_scores(network, reading, self.reading.objective(), characters)
 
 
