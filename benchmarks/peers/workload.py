@@ -13,8 +13,9 @@ import gzip
 import json
 from pathlib import Path
 
+from henkan.text.learning import learn
 from henkan.text.normalise import normalise
-from henkan.text.tokenizer import SPECIAL_TOKENS, Tokenizer, TokenizerConfig, learn
+from henkan.text.tokenizer import SPECIAL_TOKENS, Tokenizer, TokenizerConfig
 
 from .workload_pieces import without_spaces
 

@@ -105,7 +105,7 @@ def to_onnx(model: TrainedModel, inputs: Sequence[str], output: Path) -> str:
 
 def _network_config(model: TrainedModel) -> Any:
     """Every recipe has one; which kind depends on the task."""
-    return model.config.model  # type: ignore[attr-defined]
+    return model.config.model
 
 
 def _as_read(model: TrainedModel, inputs: Sequence[str], reverse: bool) -> list[list[int]]:

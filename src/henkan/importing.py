@@ -1,7 +1,7 @@
 """Somebody else's checkpoint to a model folder of ours, with which every command works.
 
 config.json, safetensors --(interop.read)--> config, weights --(renumber)--> our ids --(recipe by heads)--> model folder
-tokenizer.json --(interop.vocabulary)--> tokenizer
+tokenizer.json --(text.renumbering)--> tokenizer
 
 Which task the model has is told by what stands on top of it: labels of texts, labels of words, answers, choices; masks,
 the next token; an encoder with nothing on top gives vectors. T5 and BART are models of text, from which pairs and more
@@ -12,6 +12,7 @@ models of pairs, as Marian is.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,27 +22,32 @@ from torch import Tensor
 
 from henkan import interop, presets
 from henkan.errors import ConfigError, DataError, FolderError
+from henkan.folder import read_json
 from henkan.interop.outgoing import check_free
+from henkan.interop.sentence_vectors import read_sentence_vectors
 from henkan.interop.sentencepiece import read_marian
-from henkan.interop.vocabulary import NEVER, Renumbered, find_parts, read_library, renumber
 from henkan.model import TrainedModel, assemble, save
 from henkan.models.encoder_decoder import EncoderDecoderConfig
 from henkan.models.encoder_only import EncoderOnlyConfig
 from henkan.models.outline import fill
 from henkan.models.sizes import Size
-from henkan.nn.places import DisentangledConfig, LearnedConfig
+from henkan.nn.places import LearnedConfig
 from henkan.nn.text_heads import ChoiceHeadConfig, ClassHeadConfig, LabelHeadConfig, MaskedHeadConfig, ValueHeadConfig
+from henkan.nn.transformer import TransformerSizes
 from henkan.presets import families
 from henkan.recipe import read_recipe
 from henkan.recipe.pretraining import USUAL_BUDGET
 from henkan.settings import Layer
 from henkan.tasks.survey import USUAL
 from henkan.text.marks import Marks
+from henkan.text.renumbering import NEVER, Renumbered, find_parts, read_library, renumber
 from henkan.text.tokenizer import MASK
 
-LONGEST_READ, LONGEST_WRITTEN, LONGEST_PAIR = 512, 128, 256
-"""Tokens of a text that an encoder alone reads, of one that is written, and of each side of a pair; fewer where the
-model has fewer places."""
+log = logging.getLogger("henkan")
+
+LONGEST, LONGEST_PAIR, LONGEST_WINDOW = 512, 256, 384
+"""Tokens of a text where the model has any number of places; of each side of a pair; and of a question with a window of
+its passage: the last two fewer where the model has fewer places."""
 
 _PRESETS = {"deberta-v2": "deberta"}
 _WIDTHS: dict[Size, int] = {"tiny": 128, "mini": 256, "small": 512, "base": 768}
@@ -68,6 +74,7 @@ def import_checkpoint(folder: Path, output: Path) -> TrainedModel:
     """
     check_free(output)
     imported = _plain(interop.read(folder))
+    _say_what_is_forced(imported, folder)
     sides = _vocabularies(imported, folder)
     network_config = imported.config
     weights = _renumbered(imported, sides)
@@ -82,6 +89,20 @@ def import_checkpoint(folder: Path, output: Path) -> TrainedModel:
     model = assemble(recipe, network.eval(), (source, source if sides[1] is sides[0] else target))
     save(model, output, _examples(recipe.task, network_config), _card(imported, recipe.task, folder.resolve().name))
     return model
+
+
+def _say_what_is_forced(imported: interop.Imported, folder: Path) -> None:
+    """Our search has nothing of the kind, so outputs differ where the model itself would begin otherwise."""
+    place = folder / "generation_config.json"
+    values = read_json(place) if place.is_file() else {}
+    forced = values.get("forced_bos_token_id") if isinstance(values, dict) else None
+    forced = imported.special_ids.get("forced_bos") if forced is None else forced
+    if forced is not None:
+        log.warning(
+            "forced_bos_token_id %s: the reference library makes every output begin with that token; here the model "
+            "chooses, so outputs may differ",
+            forced,
+        )
 
 
 def _plain(imported: interop.Imported) -> interop.Imported:
@@ -154,7 +175,7 @@ def _settings(imported: interop.Imported, sides: tuple[Renumbered, Renumbered], 
         joint = sides[0] is sides[1] or config.tied in ("all", "inputs")
         vocabulary = {"joint": joint, "source": vocabularies[0], **({} if joint else {"target": vocabularies[1]})}
         training = {**presets.find(family.name).sizes[size](USUAL)["training"], "budget": USUAL_BUDGET}
-        longest = _room(imported, LONGEST_PAIR)
+        longest = min(_room(imported), LONGEST_PAIR)
         return {
             **shared,
             "task": "pairs",
@@ -170,12 +191,11 @@ def _settings(imported: interop.Imported, sides: tuple[Renumbered, Renumbered], 
         "task": "pretraining",
         "data": {"text": str(folder)},
         "reading": dict(family.reading or {}),
-        "length": _room(imported, LONGEST_WRITTEN),
+        "length": _room(imported, besides=1 if isinstance(config, EncoderDecoderConfig) else 0),  # END
         "training": {**family.pretraining(size)["training"], "budget": USUAL_BUDGET},
     }
     if isinstance(config, EncoderOnlyConfig):
         said["reading"] = {"kind": "masked", "next_sentence": "next" in config.heads}
-        said["length"] = _room(imported, LONGEST_READ)
     return {**shared, **said}
 
 
@@ -194,13 +214,15 @@ def _task_settings(
     folder: Path,
 ) -> dict[str, Any]:
     """Of an encoder that was fine-tuned, by its head; or that has none."""
-    length = _room(imported, LONGEST_READ)
+    length = _room(imported)
     head = next(iter(config.heads.values()), None)
     data = {"train": str(folder)}
     more: dict[str, Any]
     match head:
         case None:
-            return {**shared, "task": "vectors", "length": length}
+            said = read_sentence_vectors(folder)
+            length = length if said.longest is None else min(length, said.longest)
+            return {**shared, "task": "vectors", "pooling": said.pooling, "length": length}
         case ClassHeadConfig():
             more = {"task": "classification", "labels": _labels(imported, head.classes), "scores": ["accuracy"]}
         case ValueHeadConfig():
@@ -210,8 +232,9 @@ def _task_settings(
         case ChoiceHeadConfig():
             more = {"task": "multiple_choice"}
         case _:
-            more = {"task": "question_answering", "stride": length // 4, "longest_question": max(1, length // 4)}
-            length = min(length, 384)
+            part = max(1, min(length, LONGEST) // 4)
+            more = {"task": "question_answering", "stride": part, "longest_question": part}
+            length = min(length, LONGEST_WINDOW)
     return {**shared, **more, "data": data, "length": length, "training": dict(training)}
 
 
@@ -240,15 +263,13 @@ def _size(imported: interop.Imported) -> Size:
     return min(get_args(Size), key=lambda size: abs(_WIDTHS[size] - width))
 
 
-def _room(imported: interop.Imported, usual: int) -> int:
-    """Tokens of a text, at most: as usual, or as many as there are places."""
+def _room(imported: interop.Imported, besides: int = 0) -> int:
+    """Tokens of a text, at most: as many as there are places, ``besides`` so many that are not counted."""
     config = imported.config
     stack = config.decoder if config.kind == "decoder_only" else config.encoder
-    places = getattr(stack, "positions", None)
-    limit = places.limit if isinstance(places, LearnedConfig) else None
-    if isinstance(places, DisentangledConfig) and places.learned:
-        limit = places.learned
-    return usual if limit is None else min(limit, usual)
+    assert isinstance(stack, TransformerSizes)
+    room = stack.positions.room
+    return LONGEST if room is None else room - besides
 
 
 def _examples(task: str, config: Any) -> Sequence[str]:

@@ -128,7 +128,8 @@ class LineModel:
     def vectors(self, texts: Sequence[str]) -> Tensor:
         """One vector of length 1 for each text, (N, D) float32: the mean of what the encoder says of its tokens.
 
-        For models that read as BERT does; see :mod:`henkan.tasks.vectors`.
+        A model that was imported to give vectors may give that of the first token instead. For models that read as
+        BERT does; see :mod:`henkan.tasks.vectors`.
 
         Raises:
             ConfigError: the model has no encoder of its own, or a decoder beside it.
@@ -136,7 +137,7 @@ class LineModel:
         if not isinstance(self.network, EncoderOnly):
             raise ConfigError(f"preset {self.config.preset} has a decoder; vectors are of encoders alone")
         reader = Reader(self.tokenizers[0], self.config.length)  # type: ignore[attr-defined]
-        return TextVectors(self.network, reader).of(texts)
+        return TextVectors(self.network, reader, getattr(self.config, "pooling", "mean")).of(texts)
 
     def score(self, data: str | Path) -> list[Score]:
         """How good it is on a test file of the kind that it was trained on.

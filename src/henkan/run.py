@@ -26,9 +26,10 @@ from henkan.errors import ConfigError, FolderError
 from henkan.folder import write_texts
 from henkan.model import TrainedModel, assemble, load_any, save
 from henkan.progress import LINE_SECONDS, Bar, Pace
-from henkan.recipe import Material, Recipe, Tuned, given_layers, kind, read_recipe, resolved
+from henkan.recipe import Material, Recipe, Tuned, given_layers, kind, read_recipe, resolved, settle
 from henkan.report import write_report
-from henkan.settings import Layer, merge, read_layer
+from henkan.settings import Layer, read_layer
+from henkan.tasks.base import Cutting
 from henkan.training import distributed
 from henkan.training.loop import Result
 from henkan.training.loop import train as train_loop
@@ -129,7 +130,7 @@ def _fresh(folder: Path, given: list[Layer], tell: Tell) -> Recipe:
         raise FolderError(
             f"{folder}: already holds a run; go on with it by --resume, name another folder, or remove this one"
         )
-    layers, choice = kind(merge(given)).settle(given)
+    layers, choice = settle(given)
     config = read_recipe(layers)
     tell(choice)
     return config
@@ -191,8 +192,11 @@ def _take_part(
     torch.manual_seed(config.training.seed)
     network = material.network(console.print)
     reserve = finishing_seconds(network)
+    task = material.task()
+    if isinstance(task, Cutting) and (said := task.cut.sentence()):
+        console.print(said)
     result = train_loop(
-        material.task(),
+        task,
         network,
         config.training,
         folder,

@@ -16,6 +16,7 @@ from henkan.importing import import_checkpoint
 from henkan.model import load_any, verify
 
 NAMES = ["anna", "bert", "carla", "dora", "emil"]
+GOLDENS = Path(__file__).parents[1] / "interop" / "goldens"
 THINGS = ["tea", "bread", "cake", "soup", "rice"]
 SENTENCES = [f"{name} likes {thing} ." for name in NAMES for thing in THINGS]
 WIDTH = {"width": 16, "heads": 2, "feed_forward": 24, "layers": 1}
@@ -44,6 +45,8 @@ def files(tmp_path_factory):
         "\n".join(f"{word}\t{'B-X' if word in THINGS else 'O'}" for word in s.split()) for s in SENTENCES
     )
     (folder / "words.tsv").write_text(words + "\n")
+    choices = [{"question": f"who is like {name} ?", "choices": NAMES[:3], "label": 1} for name in NAMES]
+    (folder / "choices.jsonl").write_text("".join(f"{json.dumps(asked)}\n" for asked in choices))
     with (folder / "questions.jsonl").open("w") as lines:
         for name in NAMES:
             context = " ".join(f"{name} likes {thing} ." for thing in THINGS)
@@ -65,11 +68,13 @@ def recipe(files: Path, task: str, preset: str) -> dict:
     if task == "pairs":
         vocabulary = {"joint": True, "source": {"kind": "bpe", "vocabulary": 60}}
         return {**said, "data": {"pairs": str(files / "pairs.tsv"), "held_out": 5}, "vocabulary": vocabulary}
-    said["vocabulary"] = {"vocabulary": 160 if preset == "t5" else 60}
+    sizes = {"t5": 160, "roberta": 300, "gpt2": 300, "bart": 300}  # those after the first have a token for each byte
+    said["vocabulary"] = {"vocabulary": sizes.get(preset, 60)}
     said["length"] = 64
     if task == "pretraining":
         return {**said, "data": {"text": str(files / "text.txt")}}
-    name = {"classification": "labels.tsv", "tagging": "words.tsv", "question_answering": "questions.jsonl"}[task]
+    names = {"classification": "labels.tsv", "tagging": "words.tsv", "question_answering": "questions.jsonl"}
+    name = {**names, "multiple_choice": "choices.jsonl"}[task]
     if task == "question_answering":
         said |= {"stride": 16, "longest_question": 16}
     return {**said, "data": {"train": str(files / name)}}
@@ -82,6 +87,8 @@ CASES = [
     ("pretraining", "t5", "t5"),
     ("pretraining", "bart", "bart"),
     ("classification", "bert", "bert"),
+    ("classification", "roberta", "roberta"),
+    ("classification", "deberta", "deberta-v2"),
     ("tagging", "roberta", "roberta"),
     ("question_answering", "bert", "bert"),
     ("pairs", "marian", "marian"),
@@ -113,6 +120,56 @@ def test_out_and_in_again(task, preset, family, files, tmp_path):
     if task == "classification":
         assert special["id2label"] == {"0": "not", "1": "sweet"}
     assert (tmp_path / "out" / "generation_config.json").exists() == (preset in ("gpt2", "t5", "bart", "marian"))
+
+
+def pretrained(files: Path, preset: str, folder: Path) -> str:
+    """A model of text, which has no layer for whole texts."""
+    henkan.train(recipe(files, "pretraining", preset), output=folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("started", [False, True], ids=["from scratch", "from a pretrained model"])
+@pytest.mark.parametrize("preset", ["roberta", "deberta"])
+def test_classifiers_have_all_weights_of_theirs(preset, started, files, tmp_path, capsys):
+    """The reference library fills at random what it does not find, and labels texts with it."""
+    said = recipe(files, "classification", preset)
+    if started:
+        del said["vocabulary"], said["model"]
+        said["start"] = pretrained(files, preset, tmp_path / "text")
+    capsys.readouterr()
+    model = henkan.train(said, output=tmp_path / "run")
+    assert ("fresh: heads.class.output.bias, heads.class.output.weight, pooler.dense" in capsys.readouterr().out) == (
+        started
+    )
+    activation = {"roberta": "tanh", "deberta": "gelu"}[preset]
+    assert (model.config.model.pooler.kind, model.config.model.pooler.activation) == ("dense", activation)
+    run(tmp_path / "run", tmp_path / "out", "--to", "hf")
+    theirs = load_file(GOLDENS / f"{preset}-classes" / "model.safetensors")
+    expected = {name for name in theirs if ".layer.1." not in name}
+    assert set(load_file(tmp_path / "out" / "model.safetensors")) == expected
+
+
+@pytest.mark.parametrize(
+    ("preset", "pooler"), [("bert", "bert.pooler"), ("roberta", "roberta.pooler"), ("deberta", "pooler")]
+)
+def test_choosers_have_all_weights_of_theirs(preset, pooler, files, tmp_path):
+    """Names of BertForMultipleChoice, RobertaForMultipleChoice and DebertaV2ForMultipleChoice, version 5."""
+    henkan.train(recipe(files, "multiple_choice", preset), output=tmp_path / "run")
+    run(tmp_path / "run", tmp_path / "out", "--to", "hf")
+    written = load_file(tmp_path / "out" / "model.safetensors")
+    above = {name for name in written if ".encoder." not in name and ".embeddings." not in name}
+    assert above == {f"{place}.{part}" for place in (f"{pooler}.dense", "classifier") for part in ("weight", "bias")}
+
+
+def test_a_classifier_without_that_layer_works_here_and_is_not_exported(files, tmp_path):
+    """As all of these presets were before they had one."""
+    said = recipe(files, "classification", "roberta")
+    said["model"]["pooler"] = {"kind": "first"}
+    trained = henkan.train(said, output=tmp_path / "run")
+    assert verify(tmp_path / "run") and load_any(tmp_path / "run").predict(SENTENCES) == trained.predict(SENTENCES)
+    with pytest.raises(ConfigError, match=r"roberta: heads.class reads the first vector as it is, .* as `start`"):
+        run(tmp_path / "run", tmp_path / "out", "--to", "hf")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from henkan.data.readers import ParallelText
 from henkan.data.shards import Shard, ShardWriter
 from henkan.data.transforms import FilterConfig
 from henkan.errors import DataError, FolderError, StorageError
-from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import Tokenizer, TokenizerConfig
 
 PAIRS = [
     Pair(f"number {n} " + "and so on " * (n % 7), f"Zahl {n} " + "und weiter " * (n % 5), n) for n in range(1, 500)

@@ -1,12 +1,18 @@
 """Running text as integers, and how it is cut into examples."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
+import vocabularies
 
+from henkan.data import documents as module
 from henkan.data.documents import Documents, write_documents
 from henkan.data.passages import blocks, passages, sentence_pairs
 from henkan.errors import DataError, FolderError
-from henkan.text.tokenizer import TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.renumbering import find_parts, renumber
+from henkan.text.tokenizer import TokenizerConfig
 
 LINES = ["one two three", "four five", "", "", "six", "seven eight nine ten", "", "eleven"]
 
@@ -44,6 +50,56 @@ def test_documents_can_end_with_a_mark(tmp_path, tokenizer):
     ends = np.flatnonzero(documents.tokens == tokenizer.marks.end)
     assert ends.tolist() == (documents.lines[documents.starts[1:]] - 1).tolist()
     assert tokenizer.decode([documents.line(4)]) == ["eleven"]
+
+
+TEXT = ["It was good.", " The end was better. ", "", "A new one", "goes on (and ends)."]
+WHOLE = ["It was good. The end was better.", "A new one goes on (and ends)."]
+
+
+def texts_of(tmp_path, tokenizer, **how):
+    write_documents(tmp_path / "text", TEXT, tokenizer, **how)
+    documents = Documents.open(tmp_path / "text")
+    return tokenizer.decode(
+        [documents.span(*documents.starts[number : number + 2]) for number in range(len(documents))]
+    )
+
+
+@pytest.mark.parametrize("kind", get_args(TokenizerConfig.model_fields["kind"].annotation))
+def test_a_line_goes_on_with_a_space(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK", 1)
+    tokenizer = learn(TokenizerConfig(kind=kind, vocabulary=280), TEXT)
+    assert texts_of(tmp_path, tokenizer) == WHOLE
+    assert tokenizer.decode(tokenizer.encode(WHOLE)) == WHOLE
+    (tmp_path / "more").mkdir()
+    assert texts_of(tmp_path / "more", tokenizer, document_ends=True) == WHOLE
+
+
+@pytest.mark.parametrize("name", ["wordpiece", "roberta", "gpt2", "deberta", "t5"])
+def test_so_it_does_in_vocabularies_of_others(tmp_path, name):
+    library = getattr(vocabularies, name)()
+    special = {"pad": 0, "decoder_start": 0, "eos": 1} if name == "t5" else {"bos": 300, "eos": 300}
+    parts = find_parts(library, special, decodes=name in ("t5", "gpt2"), place=tmp_path)
+    tokenizer = renumber(library, parts, library.get_vocab_size(), tmp_path).tokenizer
+    found = texts_of(tmp_path, tokenizer)
+    assert found == tokenizer.decode(tokenizer.encode(WHOLE))
+    assert "good. The" in found[0] or name == "wordpiece"  # its decoder writes in lower case
+
+
+def test_lines_that_are_texts_of_their_own_begin_as_such(tmp_path):
+    tokenizer = learn(TokenizerConfig(kind="byte_bpe", vocabulary=280), TEXT)
+    assert texts_of(tmp_path, tokenizer, apart=True) == [
+        "It was good.The end was better.",
+        "A new onegoes on (and ends).",
+    ]
+    documents = Documents.open(tmp_path / "text")
+    assert documents.line(1).tolist() == tokenizer.encode(["The end was better."])[0]
+
+
+def test_a_space_that_is_unknown_is_none(tmp_path):
+    lines = ["彼は明日", "私を訪ねて"]
+    tokenizer = learn(TokenizerConfig(kind="character", vocabulary=50), lines)
+    write_documents(tmp_path / "text", lines, tokenizer)
+    assert tokenizer.decode([Documents.open(tmp_path / "text").tokens]) == ["".join(lines)]
 
 
 def test_damage_is_named(tmp_path, tokenizer):

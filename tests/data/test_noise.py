@@ -68,6 +68,27 @@ def test_whole_words_of_any_length_are_as_often_hidden(length):
     assert hidden / 2000 == pytest.approx(0.15, abs=0.04)  # a standard error is 0.008
 
 
+@pytest.mark.parametrize("sizes", [[100], [60, 1, 1, 1, 37], [1, 99], [20, 3, 50, 2, 25]])
+def test_words_that_are_longer_than_all_that_is_to_be_hidden(sizes):
+    """A text without spaces may be one word, or nearly: as much of it is hidden as was asked, all over it."""
+    words = np.repeat(np.arange(len(sizes)) * 7, sizes)
+    hidden = np.zeros(100)
+    for ids, rng in draws(2000, 100):
+        picked = noise.mask_tokens(ids, rng, MASK, ORDINARY, words=words)[1] != IGNORE
+        assert 1 <= picked.sum() < 30
+        hidden += picked
+    assert hidden.mean() / 2000 == pytest.approx(0.15, abs=0.002)
+    assert hidden / 2000 == pytest.approx(0.15, abs=0.08)  # a short word among long ones is hidden rather more often
+
+
+def test_short_words_stay_whole_beside_long_ones():
+    words = np.repeat(np.arange(20), [40, 10, *[3] * 15, 2, 2, 1])
+    for ids, rng in draws(200, len(words)):
+        picked = noise.mask_tokens(ids, rng, MASK, ORDINARY, words=words)[1] != IGNORE
+        split = set(words[picked]) & set(words[~picked])
+        assert split <= {0}
+
+
 def undo(source, target, sentinels):
     """What stood there before: each sentinel of the source replaced by what follows it in the target."""
     parts, current = {}, None

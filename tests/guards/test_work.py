@@ -14,7 +14,8 @@ from henkan.data.corpus import write_corpus
 from henkan.data.example import Pair
 from henkan.data.plan import Lengths, Plan
 from henkan.data.transforms import FilterConfig
-from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import Tokenizer, TokenizerConfig
 from toys import toy_pairs
 
 sys.path.insert(0, str(Path(__file__).parent))

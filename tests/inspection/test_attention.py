@@ -7,7 +7,8 @@ import torch
 import zoo
 from henkan.errors import ConfigError
 from henkan.inspection.attention import END, Alignment, View, align, describe, word_starts
-from henkan.text.tokenizer import TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import TokenizerConfig
 
 PAIRS = [([4, 5, 6], [7, 8]), ([9, 10, 11, 12, 4], [5]), ([6], [6, 7, 8, 9])]
 TRANSFORMER = "transformer, post-norm"

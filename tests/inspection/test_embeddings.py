@@ -7,7 +7,8 @@ import torch
 import zoo
 from henkan.errors import DataError
 from henkan.inspection.embeddings import PARAPHRASES, neighbours, pooled, principal_plane, read_groups, sentence_vectors
-from henkan.text.tokenizer import TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import TokenizerConfig
 from henkan.tree import leaves
 
 WORDS = "ka mo ri su te no hi wa yo"

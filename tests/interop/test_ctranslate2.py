@@ -12,7 +12,8 @@ from henkan.interop import ctranslate2
 from henkan.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from henkan.nn.init import uniform_everywhere
 from henkan.tasks.translator import Prediction, Translator
-from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import Tokenizer, TokenizerConfig
 from toys import toy_pairs
 from zoo import CONFIGS
 

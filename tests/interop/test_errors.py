@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 import zoo
 from henkan import interop
 from henkan.errors import ConfigError, FolderError
+from henkan.nn.pooling import FirstPoolerConfig
 
 
 @pytest.fixture
@@ -47,6 +48,17 @@ def rewrite(folder, edit):
 def test_settings(folder, values, message):
     change(folder, **values)
     with pytest.raises(FolderError, match=message):
+        interop.read(folder)
+
+
+@pytest.mark.parametrize("name", ["bert, classes", "roberta, classes", "deberta, classes"])
+def test_several_labels_for_one_text(name, tmp_path):
+    """Scores of each label by itself would be read as those of one that excludes the others."""
+    folder = shutil.copytree(checkpoints.folder_of(name), tmp_path / "theirs")
+    change(folder, problem_type="single_label_classification")
+    interop.read(folder)
+    change(folder, problem_type="multi_label_classification")
+    with pytest.raises(FolderError, match=r"several labels for one text, .*: model.base_model.save_pretrained"):
         interop.read(folder)
 
 
@@ -161,6 +173,17 @@ def test_what_no_family_has(name, message, tmp_path):
     config = zoo.CONFIGS[name]
     with pytest.raises(ConfigError, match=message):
         interop.write(tmp_path / "out", config, zoo.build(config, torch.float32))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["bert, regression", "roberta, classes", "deberta, classes"])
+def test_heads_of_whole_texts_without_a_dense_layer(name, tmp_path):
+    """There such a layer is always there, and what is not in the file begins at random."""
+    imported = interop.read(checkpoints.folder_of(name))
+    config = imported.config.model_copy(update={"pooler": FirstPoolerConfig()})
+    network = config.build(imported.vocabularies[0])
+    with pytest.raises(ConfigError, match=f"{imported.family}: heads.* filled at random; train on with this model"):
+        interop.write(tmp_path / "out", config, network)
     assert not (tmp_path / "out").exists()
 
 

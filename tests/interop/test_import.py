@@ -21,14 +21,19 @@ from henkan import interop
 from henkan.cli.import_ import import_
 from henkan.data.documents import Documents, write_documents
 from henkan.data.passages import passages
+from henkan.encoders.transformer import TransformerEncoderConfig
 from henkan.errors import ConfigError, FolderError
 from henkan.importing import import_checkpoint
 from henkan.interop.sentencepiece import read_marian
-from henkan.interop.vocabulary import find_parts, renumber
 from henkan.model import load_any, verify
+from henkan.models.encoder_only import EncoderOnlyConfig
+from henkan.nn.places import LearnedConfig
+from henkan.nn.text_heads import MaskedHeadConfig
 from henkan.tasks.classification import Reader
+from henkan.tasks.continuing import Filling
 from henkan.tasks.pretraining import Denoising, paired
 from henkan.tensors import Batch, Tokens
+from henkan.text.renumbering import find_parts, renumber
 from henkan.text.tokenizer import END, PAD, START, UNKNOWN, Tokenizer
 
 UNFIT = ("marian, two vocabularies", "bert, spans")  # the second has no room for a question and its passage
@@ -153,6 +158,37 @@ def test_what_stands_around_texts(tmp_path):
     example = reading.example(0, np.random.default_rng(0))
     assert example.source.tolist() == example.target.tolist() == [*marks.prefix, *documents.tokens.tolist()]
     assert reading.lengths().target[0] == len(example.target) + 1
+
+
+def test_masks_are_filled_in_both_texts_of_a_pair(tmp_path):
+    """Two ends between the texts are one border."""
+    tokenizer = made_of(vocabularies.roberta(), tmp_path, False, pad=1).tokenizer
+    assert tokenizer.marks.separators == 2
+    sizes = TransformerEncoderConfig(width=8, heads=2, feed_forward=8, layers=1, positions=LearnedConfig(limit=32))
+    network = EncoderOnlyConfig(encoder=sizes, heads={"tokens": MaskedHeadConfig()}).build(tokenizer.size).eval()
+    filling = Filling(network, tokenizer, 32)
+    assert filling.predict(["the food\ta city", "the food"]) == ["the food\ta city", "the food"]
+    first, second = filling.predict(["the <mask>\ta city"])[0].split("\t")
+    assert first.startswith("the") and second == "a city"
+
+
+@pytest.mark.parametrize(
+    ("name", "length"), [("gpt2", 12), ("bart", 11), ("roberta, masks", 12), ("t5", 512), ("deberta, masks", 512)]
+)
+def test_texts_are_read_as_far_as_there_are_places(name, length, tmp_path):
+    model = import_checkpoint(with_tokenizer(name, tmp_path / "a"), tmp_path / "b")
+    assert model.config.length == length
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+def test_a_first_token_that_is_forced_there_is_said(file, tmp_path, caplog):
+    theirs = with_tokenizer("bart", tmp_path / "theirs")
+    import_checkpoint(theirs, tmp_path / "free")
+    assert not caplog.messages
+    (theirs / "generation_config.json").write_text("{}")
+    change(theirs, file, forced_bos_token_id=0)
+    import_checkpoint(theirs, tmp_path / "forced")
+    assert [said.partition(":")[0] for said in caplog.messages] == ["forced_bos_token_id 0"]
 
 
 def _saved(tokenizer, folder):

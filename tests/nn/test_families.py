@@ -139,13 +139,16 @@ def test_gpt2_starts_with_calm_residuals():
 
 def test_t5_starts_with_scores_of_unit_scale():
     stack = {"kind": "transformer", "norm": "pre", "normalisation": "rms", "biased": False, "scaled": False, **SIZES}
-    stack["positions"] = {"kind": "t5"}
+    stack["positions"] = {"kind": "t5", "buckets": 1024, "limit": 2048}
     config = {"embedding": 16, "tied": "all", "scaled_output": True, "start": "t5", "encoder": stack, "decoder": stack}
     weights = dict(EncoderDecoderConfig.model_validate(config).build(400, 400).named_parameters())
     inputs = weights["encoder.layers.0.attention.inputs.weight"]
     assert inputs[:16].std().item() == pytest.approx((16 * 8) ** -0.5, rel=0.15)
     assert inputs[16:].std().item() == pytest.approx(16**-0.5, rel=0.15)
     assert weights["encoder.embedding.weight"].std().item() == pytest.approx(1.0, rel=0.1)
+    for side in ("encoder", "decoder"):
+        bias = weights[f"{side}.terms.weight"]
+        assert bias.numel() == 2048 and bias.std().item() == pytest.approx(16**-0.5, rel=0.1)
 
 
 @pytest.mark.parametrize(

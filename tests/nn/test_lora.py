@@ -115,6 +115,17 @@ def test_words_of_a_name_are_matched_whole() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["transformer, post-norm", "t5", "bart"])
+def test_all_attention_is_adapted_where_nothing_is_said(name: str) -> None:
+    model = zoo.build(zoo.CONFIGS[name], torch.float32)
+    attention = {
+        place for place, part in model.named_modules() if isinstance(part, nn.Linear) and "attention." in place
+    }
+    assert {place.split(".")[-2] for place in attention} == {"attention", "source_attention"}
+    adapt(model, LowRankConfig(), seed=1)
+    assert {place for place, part in model.named_modules() if isinstance(part, LowRank)} == attention
+
+
 def test_every_process_starts_alike() -> None:
     starts = []
     for _ in range(2):

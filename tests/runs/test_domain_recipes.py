@@ -30,7 +30,7 @@ def read(text: Path) -> tuple[str, ...]:
 
 
 def test_science_and_then_code(files: Path, henkan: Call):
-    text = (*read(files / "text.txt"), "vocabulary.vocabulary=60")
+    text = (*read(files / "text.txt"), "vocabulary.vocabulary=280")
     science = files / "science"
     assert henkan("train", RECIPES / "scibert.yaml", *text, *SHORT, "--output", science)[0] == 0
     given = (*read(files / "more.txt"), f"start={science}", "extend=5", *SHORT)

@@ -35,7 +35,7 @@ def pretrained(request, files, tmp_path_factory):
     """A run of either family, and what goes on from it to pairs."""
     folder = tmp_path_factory.mktemp(request.param)
     data = {"text": str(files / "text.txt")}
-    vocabulary = {"vocabulary": 160 if request.param == "t5" else 60}
+    vocabulary = {"vocabulary": 160 if request.param == "t5" else 280}
     recipe = settings(task="pretraining", preset=request.param, size="tiny", length=40, data=data)
     henkan.train({**recipe, "vocabulary": vocabulary}, output=folder / "text")
     pairs = settings(start=str(folder / "text"), data={"pairs": str(files / "pairs.tsv")})

@@ -83,7 +83,7 @@ def test_a_score_of_one_part_chooses(files, tmp_path):
 
 def test_it_goes_on_from_a_model_of_text_and_is_gone_on_from(files, tmp_path):
     text = {"task": "pretraining", "preset": "bart", "size": "tiny", "length": 32, "training": TRAINING}
-    text |= {"vocabulary": {"vocabulary": 80}, "data": {"text": str(files / "text.txt")}}
+    text |= {"vocabulary": {"vocabulary": 280}, "data": {"text": str(files / "text.txt")}}
     henkan.train(text, output=tmp_path / "text")
     mixed = parts(files)
     mixed["spans"]["reading"] = {"kind": "denoising"}

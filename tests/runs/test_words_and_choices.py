@@ -18,7 +18,8 @@ from henkan.objectives.cross_entropy import CrossEntropy
 from henkan.tasks.classification import Classification, Labels, Reader
 from henkan.tasks.mixture import Mixture
 from henkan.tasks.pretraining import Masked, Pretraining
-from henkan.text.tokenizer import TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import TokenizerConfig
 from henkan.training.loop import train as train_loop
 from henkan.training.options import TrainingConfig
 
@@ -44,7 +45,7 @@ def files(tmp_path_factory):
 
 def recipe(task, train, **more):
     data = {"text" if task == "pretraining" else "train": str(train)}
-    return {"task": task, "size": "tiny", "data": data, "vocabulary": {"vocabulary": 60}, "training": TRAINING, **more}
+    return {"task": task, "size": "tiny", "data": data, "vocabulary": {"vocabulary": 280}, "training": TRAINING, **more}
 
 
 @pytest.fixture(scope="module")

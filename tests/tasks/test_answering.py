@@ -21,7 +21,8 @@ from henkan.tasks.classification import Classification, Labels, Reader
 from henkan.tasks.multiple_choice import MultipleChoice
 from henkan.tasks.question_answering import QuestionAnswering, Threshold, Windows
 from henkan.tasks.tagging import Tagging, WordReader
-from henkan.text.tokenizer import TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import TokenizerConfig
 from henkan.training import distributed
 from henkan.training.validation import Validator
 

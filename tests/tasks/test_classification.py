@@ -9,7 +9,8 @@ from henkan.data.labelled import Columns, LabelledText, as_number, read_labelled
 from henkan.errors import DataError
 from henkan.tasks.classification import Classification, Labeller, Labels, Reader, _shortened
 from henkan.tensors import Output
-from henkan.text.tokenizer import TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import TokenizerConfig
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_numbers(reader):
     texts = [LabelledText("a " * length, None, str(length + 2), length) for length in (5, 1, 3)]
     task = Classification({"valid": texts}, reader, Labels([]), ["pearson"])
     assert task.evaluate(CountsTokens(), "valid")["pearson"] == pytest.approx(100.0)
-    assert Labeller(CountsTokens(), reader, Labels([])).predict([("a b", None)]) == ["4.000"]
+    assert Labeller(CountsTokens(), reader, Labels([])).predict([("a b", None)]) == ["4"]
     assert task.collate([task.example("valid", 0, np.random.default_rng(0))]).labels["values"].tolist() == [7.0]
 
 

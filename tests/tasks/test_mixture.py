@@ -17,7 +17,8 @@ from henkan.objectives.labels import ClassCrossEntropy
 from henkan.tasks.classification import Classification, Labels, Reader
 from henkan.tasks.mixture import Mixture, tempered
 from henkan.tensors import IGNORE, Output
-from henkan.text.tokenizer import TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import TokenizerConfig
 
 
 class Counting:

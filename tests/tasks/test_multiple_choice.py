@@ -12,7 +12,8 @@ from henkan.errors import DataError
 from henkan.tasks.classification import Reader
 from henkan.tasks.multiple_choice import Chooser, MultipleChoice
 from henkan.tensors import Output
-from henkan.text.tokenizer import TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import TokenizerConfig
 
 
 @pytest.fixture

@@ -9,8 +9,14 @@ from henkan.tasks.pretraining import Denoising, Masked, MaskedPairs, Masking, Ne
 from henkan.tasks.readings import DenoisingReading, MaskedReading, NextReading, document_ends
 from henkan.tensors import IGNORE
 from henkan.text.marks import Marks
+from henkan.text.words import Words
 
 MARKS = Marks(0, 1, 2, 3, 4, (5, 6, 7, 8), 10, 5000)
+
+
+def words_begin_at(begins):
+    """Words that begin at these ids, (5000,) bool, and behind marks."""
+    return Words(np.where(np.arange(5000) < 10, 1, begins).astype(np.int8), (np.arange(5000) < 10).astype(np.int8))
 
 
 @pytest.fixture
@@ -48,13 +54,13 @@ def test_a_static_mask_is_one_of_a_few_and_a_dynamic_one_is_always_new(documents
 
 
 def test_whole_words(documents):
-    begins = np.arange(5000) % 3 == 0
-    reading = Masked(documents, passages(documents, 40), MARKS, 0.3, 0, begins)
+    words = words_begin_at(np.arange(5000) % 3 == 0)
+    reading = Masked(documents, passages(documents, 40), MARKS, 0.3, 0, words)
     for seed in range(20):
         example = reading.example(1, rng(seed))
         labels = example.labels["tokens"]
         original = np.where(labels == IGNORE, example.ids, labels)
-        word = np.cumsum(begins[original])
+        word = words.numbers(original)
         assert not set(word[labels != IGNORE]) & set(word[1:-1][labels[1:-1] == IGNORE])
 
 
@@ -68,14 +74,18 @@ def test_where_documents_end():
 
 def test_words_end_at_marks():
     """A vocabulary may not mark the first word of a text: it is no part of the last word of the text before."""
-    masking = Masking(MARKS, 0.5, 0, np.zeros(5000, dtype=bool))
+    masking = Masking(MARKS, 0.5, 0, words_begin_at(False))
     ids = np.array([2, 10, 11, 3, 12, 13, 3])
     for seed in range(20):
         labels = masking.apply(ids, 0, rng(seed))[1] != IGNORE
         assert labels.tolist() in ([False, *[True] * 2, *[False] * 4], [*[False] * 4, *[True] * 2, False])
 
 
-@pytest.mark.parametrize("words", [None, np.arange(5000) % 3 == 0])
+@pytest.mark.parametrize(
+    "words",
+    [None, words_begin_at(np.arange(5000) % 3 == 0), words_begin_at(False)],
+    ids=["tokens", "words", "one word"],
+)
 def test_rates_of_a_whole_text(words):
     ends = np.concatenate([[0], np.cumsum(np.random.default_rng(3).integers(1, 30, 2000))])
     documents = Documents(np.arange(ends[-1]) % 4000 + 10, ends, np.arange(0, 2001, 20))

@@ -12,7 +12,8 @@ from henkan.data.questions import Question, read_questions
 from henkan.errors import DataError
 from henkan.tasks.question_answering import Answerer, QuestionAnswering, Windows, best_spans, tokens_of
 from henkan.tensors import Output
-from henkan.text.tokenizer import TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import TokenizerConfig
 
 WORDS = [f"w{number}" for number in range(60)]
 CONTEXT = " ".join(WORDS)

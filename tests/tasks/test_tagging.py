@@ -11,7 +11,8 @@ from henkan.data.tagged import TaggedColumns, TaggedWords, read_tagged
 from henkan.errors import DataError
 from henkan.tasks.tagging import Tagger, Tagging, WordReader
 from henkan.tensors import IGNORE, Output
-from henkan.text.tokenizer import TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import TokenizerConfig
 
 TEXT = ["ab abc abcd", "ba bac", "dab cab"]
 KINDS = ["bpe", "unigram", "wordpiece", "word", "character"]

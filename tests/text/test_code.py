@@ -2,7 +2,8 @@
 
 import pytest
 
-from henkan.text.tokenizer import TokenizerConfig, learn
+from henkan.text.learning import learn
+from henkan.text.tokenizer import TokenizerConfig
 
 LINES = [
     "raise ImproperlyConfigured ( \"You must define a '%s' cache\" % DEFAULT_CACHE_ALIAS )",

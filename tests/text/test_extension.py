@@ -6,7 +6,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from henkan.errors import DataError
 from henkan.text.extension import LEAST_COUNT, extended, parts
-from henkan.text.tokenizer import LONGEST_PIECE, SPACE, SPECIAL_TOKENS, Tokenizer, TokenizerConfig, learn
+from henkan.text.learning import LONGEST_PIECE, learn
+from henkan.text.tokenizer import SPACE, SPECIAL_TOKENS, Tokenizer, TokenizerConfig
 
 OLD = ["the cat sat on the mat .", "a dog ran after the cat , and the hat fell in", "myope hat cards al ia"] * 20
 NEW = ["myocardial  infarct , myocardial dial", "the cat has myocarditis", "é ☃ </s> <mask> 3,50", " myocardial "] * 10

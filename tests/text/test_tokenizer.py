@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,14 @@ from tokenizers import Tokenizer as LibraryTokenizer
 
 from henkan.errors import DataError, StorageError
 from henkan.text import tokenizer as module
+from henkan.text.learning import draw, learn
 from henkan.text.marks import Marks
-from henkan.text.tokenizer import END, PAD, SPECIAL_TOKENS, START, UNKNOWN, Tokenizer, TokenizerConfig, learn
+from henkan.text.normalise import normalise
+from henkan.text.tokenizer import END, PAD, SPECIAL_TOKENS, START, UNKNOWN, Tokenizer, TokenizerConfig
 
-KINDS = ("bpe", "unigram", "wordpiece", "word", "character")
+KINDS = ("bpe", "unigram", "wordpiece", "byte_bpe", "word", "character")
 SUBWORDS = ("bpe", "unigram", "wordpiece")
+CHARACTERWISE = (*SUBWORDS, "word", "character")
 TEXTS = [
     "A man in a blue shirt is standing on a ladder, cleaning a window.",
     "Ein Mann in einem blauen Hemd steht auf einer Leiter (links) und putzt ein Fenster!",
@@ -45,7 +49,7 @@ def test_texts_survive(learnt: dict[str, Tokenizer], kind: str):
 @given(st.lists(st.text(CHARACTERS.replace(" ", ""), min_size=1, max_size=12), min_size=1, max_size=8).map(" ".join))
 @pytest.mark.parametrize("kind", [*SUBWORDS, "character"])
 def test_any_text_of_known_characters_survives(learnt: dict[str, Tokenizer], kind: str, text: str):
-    text = module.normalise(text)
+    text = normalise(text)
     assert learnt[kind].decode(learnt[kind].encode([text])) == [text]
 
 
@@ -136,8 +140,9 @@ def test_texts_are_normalised(learnt: dict[str, Tokenizer]):
         assert composed == decomposed, f"{kind}: two spellings of the same characters got different ids"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("vocabulary", [8, 20, 100])
+@pytest.mark.parametrize(
+    ("kind", "vocabulary"), [*product(CHARACTERWISE, (8, 20, 100)), ("byte_bpe", 260), ("byte_bpe", 270)]
+)
 def test_vocabulary_is_an_upper_bound(kind: str, vocabulary: int):
     tokenizer = learn(TokenizerConfig(kind=kind, vocabulary=vocabulary), TEXTS)
     assert 4 < tokenizer.size <= vocabulary
@@ -156,7 +161,7 @@ def test_rare_characters_stay_unknown_where_there_is_no_room():
 def test_learning_is_deterministic(kind: str, tmp_path: Path):
     files = []
     for name in ("a", "b"):
-        learn(TokenizerConfig(kind=kind, vocabulary=200), iter(TEXTS)).save(tmp_path / name)
+        learn(TokenizerConfig(kind=kind, vocabulary=280), iter(TEXTS)).save(tmp_path / name)
         files.append((tmp_path / name).read_bytes())
     assert files[0] == files[1]
 
@@ -165,23 +170,24 @@ def test_learning_is_deterministic(kind: str, tmp_path: Path):
 def test_learning_is_deterministic_across_processes(tmp_path: Path):
     code = """if True:
         import sys; from pathlib import Path
-        from henkan.text.tokenizer import TokenizerConfig, learn
+        from henkan.text.learning import learn
+        from henkan.text.tokenizer import TokenizerConfig
         texts = Path(sys.argv[1]).read_text(encoding="utf-8").split("\\n")
-        for kind in ("bpe", "unigram"):
-            learn(TokenizerConfig(kind=kind, vocabulary=250), texts).save(Path(f"{sys.argv[2]}.{kind}"))
+        for kind in ("bpe", "unigram", "byte_bpe"):
+            learn(TokenizerConfig(kind=kind, vocabulary=300), texts).save(Path(f"{sys.argv[2]}.{kind}"))
     """
     (tmp_path / "texts").write_text("\n".join(TEXTS), encoding="utf-8")
     for name in ("a", "b"):
         subprocess.run([sys.executable, "-c", code, tmp_path / "texts", tmp_path / name], check=True)
-    for kind in ("bpe", "unigram"):
+    for kind in ("bpe", "unigram", "byte_bpe"):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
 
 def test_a_sample_is_even_and_bounded():
-    drawn = module.draw((str(number) for number in range(10_000)), 500)
+    drawn = draw((str(number) for number in range(10_000)), 500)
     assert len(drawn) == len(set(drawn)) == 500
     assert 4_300 < sum(map(int, drawn)) / 500 < 5_700, "from everywhere, not from one end"
-    assert module.draw(iter("abc"), 500) == ["a", "b", "c"]
+    assert draw(iter("abc"), 500) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("texts", [[], ["", ""]])

@@ -21,7 +21,7 @@ def explain(
     """Show every effective setting of a run, and where it came from: the recipe, its preset, or the default."""
     from henkan.cli.words import split_words
     from henkan.config import origins
-    from henkan.recipe import given_layers, kind, read_recipe, settings_layers
+    from henkan.recipe import file_layers, given_layers, kind, read_recipe, settings_layers
     from henkan.settings import Layer, merge
 
     file, words = split_words(recipe or [])
@@ -30,6 +30,7 @@ def explain(
     if chosen is kind({"task": "pretraining"}) and "data" not in merge(given):
         given = [Layer({"data": {"text": "TEXT.txt"}}, "an example: no text is named"), *given]
     layers = settings_layers(file, words) if chosen is kind({}) else chosen.settle(given)[0]
+    layers = [*layers, *file_layers(given)]
     found = origins(read_recipe(layers), layers)
     typer.echo(_columns([("SETTING", "VALUE", "FROM"), *map(_texts, found)]))
 

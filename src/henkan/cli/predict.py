@@ -147,12 +147,16 @@ def say_lines(model: "LineModel", file: Path) -> None:
     import sys
 
     from henkan.prediction import windows
+    from henkan.tasks.base import Cutting
     from henkan.training.signals import raising
 
+    speaker = model.config.lines(model.network, model.tokenizers)
     with raising("what was written is whole lines from the first on"):
         for _, lines in windows(file):
-            sys.stdout.write("".join(f"{output}\n" for output in model.predict(lines)))
+            sys.stdout.write("".join(f"{output}\n" for output in speaker.predict(lines)))
             sys.stdout.flush()
+    if isinstance(speaker, Cutting) and (said := speaker.cut.sentence()):
+        typer.echo(said, err=True)
 
 
 def submit(model: "LineModel | TextModel", tests: Path, folder: Path) -> None:

@@ -6,7 +6,8 @@ FOLDER/lines.npy          (lines + 1,) int64: line k is tokens[lines[k]:lines[k 
 FOLDER/documents.npy      (documents + 1,) int64: document d is lines documents[d] up to documents[d + 1]
 
 In the text an empty line ends a document; where line ends are learnt as well (verse, code), it is a line like any other
-and the whole is one document.
+and the whole is one document. Otherwise the end of a line is read as a space: most vocabularies put one before every
+text, and for the others (bytes, characters) it stands at the beginning of each line but the first of a document.
 """
 
 from __future__ import annotations
@@ -79,12 +80,19 @@ class Documents:
 
 
 def write_documents(
-    folder: Path, lines: Iterable[str], tokenizer: Tokenizer, line_ends: bool = False, document_ends: bool = False
+    folder: Path,
+    lines: Iterable[str],
+    tokenizer: Tokenizer,
+    line_ends: bool = False,
+    document_ends: bool = False,
+    apart: bool = False,
 ) -> None:
     """Encode lines into a new folder, some thousand at a time; the folder appears whole or not at all.
 
     Args:
         line_ends: whether they are part of the text: every line is then encoded with ``"\\n"`` behind it.
+        document_ends: whether END stands behind each document.
+        apart: whether no line goes on with the one before it, as of sentences and their translations.
 
     Raises:
         DataError: whatever reading the lines raises; or there is no text.
@@ -97,7 +105,8 @@ def write_documents(
     try:
         shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
         partial.mkdir(parents=True)
-        _write(partial, lines, tokenizer, line_ends, document_ends)
+        space = "" if line_ends or apart else _space(tokenizer)
+        _write(partial, _encoded(lines, tokenizer, line_ends, space), tokenizer, document_ends)
         os.replace(partial, folder)
     except OSError as error:
         raise StorageError(f"{folder}: cannot write the text ({error.strerror or error})") from error
@@ -105,7 +114,7 @@ def write_documents(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write(folder: Path, lines: Iterable[str], tokenizer: Tokenizer, line_ends: bool, document_ends: bool) -> None:
+def _write(folder: Path, lines: Iterable[list[int] | None], tokenizer: Tokenizer, document_ends: bool) -> None:
     dtype = np.uint16 if tokenizer.size <= 1 << 16 else np.uint32
     ends, starts = array("q", [0]), array("q", [0])
     with (folder / "tokens.raw").open("wb") as file:
@@ -118,13 +127,12 @@ def _write(folder: Path, lines: Iterable[str], tokenizer: Tokenizer, line_ends: 
                 file.write(np.array([tokenizer.marks.end], dtype=dtype).tobytes())
                 ends[-1] += 1
 
-        for chunk in _chunks(lines):
-            for ids in _encoded(chunk, tokenizer, line_ends):
-                if ids is None:
-                    close_document()
-                    continue
-                file.write(np.array(ids, dtype=dtype).tobytes())
-                ends.append(ends[-1] + len(ids))
+        for ids in lines:
+            if ids is None:
+                close_document()
+                continue
+            file.write(np.array(ids, dtype=dtype).tobytes())
+            ends.append(ends[-1] + len(ids))
         close_document()
         file.flush()
         os.fsync(file.fileno())
@@ -145,15 +153,30 @@ def _write(folder: Path, lines: Iterable[str], tokenizer: Tokenizer, line_ends: 
     (folder / "documents.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
 
 
-def _encoded(lines: list[str], tokenizer: Tokenizer, line_ends: bool) -> Iterator[list[int] | None]:
-    """The ids of each line, None for one that ends a document."""
-    if line_ends:
-        yield from tokenizer.encode_parts([f"{line}\n" for line in lines])
-        return
-    texts = [line.strip() for line in lines]
-    rows = iter(tokenizer.encode_parts([text for text in texts if text]))
-    for text in texts:
-        yield next(rows) if text else None
+def _encoded(lines: Iterable[str], tokenizer: Tokenizer, line_ends: bool, space: str) -> Iterator[list[int] | None]:
+    """The ids of each line, None for one that ends a document.
+
+    Args:
+        space: stands before each line but the first of a document.
+    """
+    before = ""
+    for chunk in _chunks(lines):
+        if line_ends:
+            yield from tokenizer.encode_parts([f"{line}\n" for line in chunk])
+            continue
+        texts = []
+        for line in map(str.strip, chunk):
+            texts.append(before + line if line else "")
+            before = space if line else ""
+        rows = iter(tokenizer.encode_parts([text for text in texts if text]))
+        for text in texts:
+            yield next(rows) if text else None
+
+
+def _space(tokenizer: Tokenizer) -> str:
+    """A space where the vocabulary has one and does not put it before every text itself."""
+    bare, spaced, space = tokenizer.encode_parts(["a", " a", " "])
+    return "" if bare == spaced or tokenizer.marks.unknown in space else " "
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:

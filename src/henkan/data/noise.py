@@ -35,8 +35,8 @@ def mask_tokens(
         mask: id of the mask.
         ordinary: ids that a token may be replaced with.
         candidates: (T,) bool, True where a token may be chosen; None: everywhere.
-        words: (T,) the number of the word that each token belongs to: words are then chosen as wholes, one after
-            another in random order, and the number of tokens is right in the mean. None: token by token.
+        words: (T,) the number of the word that each token belongs to, in order: words are then chosen as wholes, one
+            after another in random order, and the number of tokens is right in the mean. None: token by token.
 
     Returns:
         What the model reads, and its labels: the original token where chosen, IGNORE elsewhere.
@@ -62,16 +62,27 @@ def mask_tokens(
 def _whole_words(words: np.ndarray, wanted: int, rng: np.random.Generator, places: np.ndarray) -> np.ndarray:
     """Places of all tokens of words drawn at random: ``wanted`` in the mean, and at least one word.
 
+    A word of more than ``wanted`` tokens counts as several, or a text of one long word would be hidden as a whole.
+
     The last word would often be too long. It is taken with that probability which makes the mean exact; leaving it out
     always, as Devlin et al. do, hides fewer tokens than were asked for.
     """
-    names, sizes = np.unique(words, return_counts=True)
-    order = rng.permutation(len(names))
+    words = _cut_to(words, wanted)
+    sizes = np.bincount(words)
+    order = rng.permutation(len(sizes))
     total = np.cumsum(sizes[order])
     whole = int(np.searchsorted(total, wanted, side="right"))
     left = wanted - (int(total[whole - 1]) if whole else 0)
-    taken = max(1, whole + (left > 0 and rng.random() < left / sizes[order[whole]]))
-    return places[np.isin(words, names[order[:taken]])]
+    taken = whole + (left > 0 and rng.random() < left / sizes[order[whole]])
+    return places[np.isin(words, order[:taken])]
+
+
+def _cut_to(words: np.ndarray, longest: int) -> np.ndarray:
+    """The same words, counted from 0, in as few parts of nearly one length as make none longer than ``longest``."""
+    _, starts, own, sizes = np.unique(words, return_index=True, return_inverse=True, return_counts=True)
+    parts = -(-sizes // longest)
+    within = (np.arange(len(words)) - starts[own]) * parts[own] // sizes[own]
+    return (np.cumsum(parts) - parts)[own] + within
 
 
 def corrupt_spans(

@@ -129,7 +129,7 @@ def align(
         own = weights[row, : len(target) + 1, : len(source) + 1].double().cpu().numpy()
         if reverse_source:
             own = np.concatenate([own[:, :-1][:, ::-1], own[:, -1:]], 1)
-        read, written = ([*tokenizers[side].pieces(ids), END] for side, ids in enumerate((source, target)))
+        read, written = ([*tokenizers[side].readable(ids), END] for side, ids in enumerate((source, target)))
         found.append(Alignment(read, written, own))
     return found
 

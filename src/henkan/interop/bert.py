@@ -94,6 +94,11 @@ def read_task_heads(settings: Settings, shapes: Shapes, classifier: str) -> dict
         return {"labels": LabelHeadConfig(labels=outputs, dropout=dropout)}
     if settings.architecture().endswith("ForMultipleChoice"):
         return {"choice": ChoiceHeadConfig(dropout=dropout)}
+    if settings.raw("problem_type") == "multi_label_classification":
+        raise settings.refuse(
+            "problem_type is 'multi_label_classification': several labels for one text, where a model here tells one; "
+            "take the encoder alone, in the library it comes from: model.base_model.save_pretrained(FOLDER)"
+        )
     if outputs == 1 or settings.raw("problem_type") == "regression":
         return {"values": ValueHeadConfig(size=outputs, dropout=dropout)}
     return {"class": ClassHeadConfig(classes=outputs, dropout=dropout)}

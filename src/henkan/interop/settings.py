@@ -59,6 +59,10 @@ class Settings:
         """Whatever is there, or None."""
         return self._values.get(name)
 
+    def names(self, prefix: str) -> list[str]:
+        """Whatever begins so, without that."""
+        return [name.removeprefix(prefix) for name in self._values if name.startswith(prefix)]
+
     def activation(self, name: str, default: str) -> Activation:
         """Our name of an activation."""
         value = self.text(name, default)

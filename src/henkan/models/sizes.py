@@ -16,7 +16,7 @@ from henkan.models.decoder_only import DecoderOnlyConfig
 from henkan.models.encoder_decoder import EncoderDecoderConfig
 from henkan.models.encoder_only import EncoderOnlyConfig
 from henkan.nn.places import DisentangledConfig, LearnedConfig, SinusoidalConfig, T5PositionsConfig
-from henkan.nn.pooling import DensePoolerConfig
+from henkan.nn.pooling import DensePoolerConfig, PoolerConfig
 from henkan.nn.text_heads import ClassHeadConfig, HeadConfig, MaskDecoderConfig, MaskedHeadConfig
 
 Size = Literal["tiny", "mini", "small", "base"]
@@ -53,6 +53,15 @@ _OWN: dict[tuple[Kind, Size], Shape] = {
 }
 
 
+POOLERS: dict[Kind, PoolerConfig] = {
+    "bert": DensePoolerConfig(),
+    "roberta": DensePoolerConfig(dropout=0.1),
+    "deberta": DensePoolerConfig(activation="gelu"),
+}
+"""Through which layer a family says something of a whole text. BERT pretrains it with the next sentence; others have
+none before they are fine-tuned."""
+
+
 def bert(size: Size) -> EncoderOnlyConfig:
     """BERT with what it is pre-trained by: ``tokens`` under masks, and whether a sentence is the ``next``."""
     encoder = TransformerEncoderConfig(
@@ -62,7 +71,7 @@ def bert(size: Size) -> EncoderOnlyConfig:
         "tokens": MaskedHeadConfig(epsilon=1e-12),
         "next": ClassHeadConfig(classes=2, dropout=0.0),
     }
-    return EncoderOnlyConfig(start="bert", encoder=encoder, pooler=DensePoolerConfig(), heads=heads)
+    return EncoderOnlyConfig(start="bert", encoder=encoder, pooler=POOLERS["bert"], heads=heads)
 
 
 def roberta(size: Size) -> EncoderOnlyConfig:

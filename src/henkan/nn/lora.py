@@ -7,6 +7,7 @@ it was. Where one product makes several things, as a self-attention's queries, k
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from typing import Annotated
 
 import torch
@@ -21,13 +22,16 @@ from henkan.nn.dropout import Dropout
 BODY = ("encoder", "decoder")
 """The parts of an assembly that are adapted; everything else is its heads, which learn as a whole."""
 
+ATTENTION = ("attention", "source_attention")
+"""What is adapted where nothing else is said, as published: all attention, that of a decoder over its source too."""
+
 
 class LowRankConfig(Config):
     """Which products of the body are adapted, and by how much."""
 
     rank: Annotated[int, Field(ge=1, le=65536)] = 8
     alpha: Annotated[float, Field(gt=0.0)] = 16.0  # B A is multiplied by alpha / rank
-    parts: Annotated[tuple[str, ...], Field(min_length=1)] = ("attention",)  # as in names: feed_forward, layers.0
+    parts: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # as in names: feed_forward; None: ATTENTION
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # of what A reads
 
 
@@ -80,7 +84,8 @@ def adapt(network: nn.Module, config: LowRankConfig, seed: int) -> None:
         for name, part in network.named_modules()
         if isinstance(part, nn.Linear) and name.partition(".")[0] in BODY
     }
-    for wanted in config.parts:
+    parts = config.parts or _attention(linears)
+    for wanted in parts:
         if not any(_within(wanted, name) for name in linears):
             words = sorted({word for name in linears for word in name.split(".") if not word.isdecimal()})
             near = difflib.get_close_matches(wanted, words, n=1)
@@ -90,7 +95,7 @@ def adapt(network: nn.Module, config: LowRankConfig, seed: int) -> None:
         if name.partition(".")[0] in BODY:
             parameter.requires_grad_(False)
     for name, linear in linears.items():
-        if any(_within(wanted, name) for wanted in config.parts):
+        if any(_within(wanted, name) for wanted in parts):
             parent, _, own = name.rpartition(".")
             setattr(network.get_submodule(parent), own, LowRank(linear, config, generator))
 
@@ -103,6 +108,12 @@ def merge(network: nn.Module) -> None:
             part.linear.weight.copy_(part.weight)
             parent, _, own = name.rpartition(".")
             setattr(network.get_submodule(parent), own, part.linear)
+
+
+def _attention(names: Iterable[str]) -> tuple[str, ...]:
+    """Which kinds of it there are; the first of them where there is none, for the complaint."""
+    names = list(names)
+    return tuple(part for part in ATTENTION if any(_within(part, name) for name in names)) or ATTENTION[:1]
 
 
 def _within(wanted: str, name: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from henkan.nn.biases import T5Bias
 from henkan.nn.embeddings import TokenEmbedding
 from henkan.nn.feedforward import FeedForward
 from henkan.nn.gated import GatedFeedForward
@@ -72,6 +73,9 @@ def _start_t5(model: nn.Module) -> None:
     for part in model.modules():  # last: where a table is the output matrix too, that product is scaled
         if isinstance(part, TokenEmbedding):
             nn.init.normal_(part.weight)
+        bias, embedding = getattr(part, "terms", None), getattr(part, "embedding", None)
+        if isinstance(bias, T5Bias) and isinstance(embedding, TokenEmbedding):
+            nn.init.normal_(bias.weight, std=embedding.width**-0.5)
 
 
 def _by_inputs(weight: Tensor) -> None:

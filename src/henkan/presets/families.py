@@ -13,7 +13,7 @@ from functools import partial
 from typing import get_args
 
 from henkan.errors import ConfigError
-from henkan.models.sizes import FAMILIES, Kind, Size
+from henkan.models.sizes import FAMILIES, POOLERS, Kind, Size
 from henkan.presets.basis import Preset, Settings, small, vocabulary
 from henkan.tasks.survey import Facts
 
@@ -74,7 +74,19 @@ class Family:
         }
 
     def classification(self, size: str, started: bool) -> Settings:
-        """Of a classification recipe; ``started``: from a pretrained model, whose network is not said here."""
+        """Of a recipe whose head reads one vector of a text: what the family's dense layer makes of the first.
+
+        Args:
+            started: from a pretrained model, whose network is not said here, but for that layer, which it may lack.
+        """
+        settings = self._task(size, started, 128)
+        pooler = POOLERS.get(self.kind)
+        if pooler is None:
+            return settings
+        return {**settings, "model": {**settings.get("model", {}), "pooler": pooler.model_dump(mode="json")}}
+
+    def tagging(self, size: str, started: bool) -> Settings:
+        """Of a recipe whose head reads every token; ``started`` as in :meth:`classification`."""
         return self._task(size, started, 128)
 
     def question_answering(self, size: str, started: bool) -> Settings:
@@ -146,7 +158,7 @@ PRESETS = (
         "roberta",
         "Liu et al. 2019",
         "masked words, a new mask each time, full sentences",
-        {"kind": "bpe", "vocabulary": 8000, "mask": True},
+        {"kind": "byte_bpe", "vocabulary": 8000, "mask": True},
         {"kind": "masked"},
         _ENCODER,
     ),
@@ -162,7 +174,7 @@ PRESETS = (
         "gpt2",
         "Radford et al. 2019",
         "the next token, pre-norm, learned positions",
-        {"kind": "bpe", "vocabulary": 8000},
+        {"kind": "byte_bpe", "vocabulary": 8000},
         {"kind": "next"},
         ("pretraining",),
     ),
@@ -178,7 +190,7 @@ PRESETS = (
         "bart",
         "Lewis et al. 2020",
         "spoilt text written as it was",
-        {"kind": "bpe", "vocabulary": 8000, "mask": True},
+        {"kind": "byte_bpe", "vocabulary": 8000, "mask": True},
         {"kind": "denoising"},
         ("pretraining", "pairs"),
     ),

@@ -22,6 +22,7 @@ from henkan.recipe.pairs import (
     settings_layers,
     with_preset,
 )
+from henkan.recipe.vocabulary_files import file_layers
 from henkan.settings import Layer, merge
 
 _PLACES: Mapping[str, tuple[str, str]] = {
@@ -51,6 +52,13 @@ def kind(values: Mapping[str, Any]) -> type[Recipe]:
     return getattr(import_module(module), name)
 
 
+def settle(given: Sequence[Layer]) -> tuple[list[Layer], str]:
+    """All layers of a run's settings, and a sentence that says what was chosen; see :meth:`Recipe.settle`."""
+    above = file_layers(given)
+    layers, choice = kind(merge(given)).settle(given)
+    return [*layers, *above], choice
+
+
 def read_recipe(layers: Sequence[Layer]) -> Recipe:
     """Settings that are complete, as a recipe of their kind; ConfigError lists all that is wrong."""
     return validate(kind(merge(layers)), layers)
@@ -64,11 +72,13 @@ __all__ = [
     "RunConfig",
     "ScoreName",
     "Tuned",
+    "file_layers",
     "given_layers",
     "kind",
     "look",
     "read_recipe",
     "resolved",
     "settings_layers",
+    "settle",
     "with_preset",
 ]

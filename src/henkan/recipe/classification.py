@@ -282,6 +282,7 @@ class LabelledLines:
 
     def __init__(self, labeller: Labeller) -> None:
         self.labeller = labeller
+        self.cut = labeller.reader.cut
 
     def predict(self, lines: Sequence[str]) -> list[str]:
         """A label, or a number, for each line."""

@@ -17,7 +17,8 @@ from henkan.presets.basis import Settings
 from henkan.recipe import starting
 from henkan.recipe.base import Material, Tell
 from henkan.settings import Layer, merge
-from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
+from henkan.text.tokenizer import Tokenizer, TokenizerConfig
+from henkan.text.vocabulary import make_vocabulary
 
 T = TypeVar("T")
 
@@ -57,11 +58,11 @@ def held_out(examples: Sequence[T], share: float, path: Path) -> tuple[list[T], 
 
 
 def vocabulary(folder: Path, config: TokenizerConfig, start: Path | None, texts: Iterable[str]) -> Tokenizer:
-    """The tokenizer in ``folder``; learnt from the texts, or taken from the model started from, where there is none."""
+    """The tokenizer in ``folder``; where there is none it is made of the texts, or that of the model started from."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        (learn(config, texts) if start is None else starting.tokenizer(start)).save(path)
+        (make_vocabulary(config, texts) if start is None else starting.tokenizer(start)).save(path)
     return Tokenizer.load(path)
 
 

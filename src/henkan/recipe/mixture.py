@@ -30,7 +30,8 @@ from henkan.tasks.preparation import Progress
 from henkan.tasks.pretraining import Pretraining
 from henkan.tasks.translation import Translation
 from henkan.tasks.translator import Translator, log_probs_of
-from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
+from henkan.text.tokenizer import Tokenizer, TokenizerConfig
+from henkan.text.vocabulary import make_vocabulary
 from henkan.training.options import TrainingConfig
 
 USUAL_BUDGET = "20m"
@@ -82,9 +83,9 @@ class MixtureRecipe(Recipe):
             if self.start is not None or isinstance(part, PairsPart):
                 continue
             if part.reading.kind == "spans" and not self.vocabulary.sentinels:
-                raise ValueError(f"parts.{name} hides spans: set vocabulary.sentinels, 100 as in T5")
+                raise ValueError(f"parts.{name} hides spans: {self.vocabulary.cure('sentinels: 100')}")
             if part.reading.kind == "denoising" and not self.vocabulary.mask:
-                raise ValueError(f"parts.{name} hides tokens: set vocabulary.mask: true")
+                raise ValueError(f"parts.{name} hides tokens: {self.vocabulary.cure('mask: true')}")
         if self.model.tied != "all":
             raise ValueError("sources and targets have one vocabulary, so model.tied must be 'all'")
         return self
@@ -145,7 +146,7 @@ class MixtureRecipe(Recipe):
         return material
 
     def _vocabulary(self, place: Path | None, lines: Iterable[str]) -> Tokenizer:
-        return learn(self.vocabulary, lines) if place is None else starting.tokenizer(place)
+        return make_vocabulary(self.vocabulary, lines) if place is None else starting.tokenizer(place)
 
     def outline(self, vocabularies: tuple[int, int]) -> EncoderDecoder:
         """Encoder, decoder and head."""

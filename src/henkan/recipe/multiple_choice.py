@@ -154,6 +154,7 @@ class ChoiceLines:
 
     def __init__(self, chooser: Chooser) -> None:
         self.chooser = chooser
+        self.cut = chooser.reader.cut
 
     def predict(self, lines: Sequence[str]) -> list[str]:
         """The text of the likeliest choice of each line."""

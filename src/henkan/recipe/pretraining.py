@@ -28,10 +28,11 @@ from henkan.tasks.base import Task
 from henkan.tasks.continuing import Continuing, Filling, Writing
 from henkan.tasks.preparation import Progress
 from henkan.tasks.pretraining import Pretraining, text_scores
-from henkan.tasks.readings import MaskedReading, ReadingConfig, document_ends
+from henkan.tasks.readings import MaskedReading, ReadingConfig, document_ends, lines_apart
 from henkan.tasks.text_preparation import PreparedText, TextConfig, prepare_text
 from henkan.text.extension import extended
-from henkan.text.tokenizer import SPACE, Tokenizer, TokenizerConfig, learn
+from henkan.text.tokenizer import SPACE, Tokenizer, TokenizerConfig
+from henkan.text.vocabulary import make_vocabulary
 from henkan.training.options import TrainingConfig
 
 NetworkConfig = Annotated[EncoderOnlyConfig | DecoderOnlyConfig | EncoderDecoderConfig, Field(discriminator="kind")]
@@ -74,10 +75,11 @@ class PretrainingRecipe(Recipe):
 
     @model_validator(mode="after")
     def _marks_are_there(self) -> Self:
-        if self.start is None and self.reading.kind in ("masked", "denoising") and not self.vocabulary.mask:
-            raise ValueError(f"reading {{kind: {self.reading.kind}}} hides tokens: set vocabulary.mask: true")
-        if self.start is None and self.reading.kind == "spans" and not self.vocabulary.sentinels:
-            raise ValueError("reading {kind: spans} needs sentinels: set vocabulary.sentinels, 100 as in T5")
+        kind = self.reading.kind
+        if self.start is None and kind in ("masked", "denoising") and not self.vocabulary.mask:
+            raise ValueError(f"reading {{kind: {kind}}} hides tokens: {self.vocabulary.cure('mask: true')}")
+        if self.start is None and kind == "spans" and not self.vocabulary.sentinels:
+            raise ValueError(f"reading {{kind: spans}} needs sentinels: {self.vocabulary.cure('sentinels: 100')}")
         return self
 
     @model_validator(mode="after")
@@ -131,14 +133,13 @@ class PretrainingRecipe(Recipe):
         """Text to integers."""
         place = None if self.start is None else starting.model_folder(self.start)
         vocabulary = partial(self._vocabulary, place, tell)
-        return TextMaterial(
-            self, prepare_text(self.data, vocabulary, folder, tell, document_ends(self.reading)), place, tell
-        )
+        ends, apart = document_ends(self.reading), lines_apart(self.reading)
+        return TextMaterial(self, prepare_text(self.data, vocabulary, folder, tell, ends, apart), place, tell)
 
     def _vocabulary(self, place: Path | None, tell: Tell, lines: Iterable[str]) -> Tokenizer:
         """Learnt from the lines, or that of the model in ``place``, to which the lines may add."""
         if place is None:
-            return learn(self.vocabulary, lines)
+            return make_vocabulary(self.vocabulary, lines)
         old = starting.tokenizer(place)
         if not self.extend:
             return old
@@ -172,7 +173,8 @@ class PretrainingRecipe(Recipe):
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "text"
             lines = list(self.data.lines(data))
-            write_documents(folder, lines, tokenizers[0], self.data.line_ends, document_ends(self.reading))
+            ends, apart = document_ends(self.reading), lines_apart(self.reading)
+            write_documents(folder, lines, tokenizers[0], self.data.line_ends, ends, apart)
             reading = self.reading.build(Documents.open(folder), tokenizers[0], self.length, self.training.seed)
             if not self.data.line_ends:  # otherwise what stands between lines is one space
                 lines = [line for each in lines if (line := each.strip())]

@@ -35,12 +35,14 @@ def settings(place: Path, more: Sequence[str], heads: bool) -> Layer:
     """The ``preset``, ``size`` and ``model`` of a trained model as a layer of settings, and ``more`` of what it has.
 
     Args:
-        heads: whether the model's heads are among them; a new task brings its own.
+        heads: whether the model's heads are among them; a new task brings its own, and its pooler if this one is bare.
     """
     found = read_layer(place / "config.yaml").values
     kept: dict[str, Any] = {name: found[name] for name in ("preset", "size", "model", *more) if name in found}
     if not heads and isinstance(kept.get("model"), dict):
-        kept["model"] = {key: value for key, value in kept["model"].items() if key != "heads"}
+        bare = kept["model"].get("pooler") == {"kind": "first"}
+        left = {"heads", "pooler"} if bare else {"heads"}
+        kept["model"] = {key: value for key, value in kept["model"].items() if key not in left}
     return Layer(kept, f"the model in {place}")
 
 

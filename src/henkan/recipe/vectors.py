@@ -34,6 +34,7 @@ class VectorsRecipe(Recipe):
     size: families.Size = "base"
     vocabulary: TokenizerConfig = TokenizerConfig()
     length: int = Field(512, ge=8, le=65536)  # tokens of a text, marks included; what is more is cut off
+    pooling: Literal["mean", "first"] = "mean"  # of what is said of all tokens, or of START alone
     model: EncoderOnlyConfig
     training: TrainingConfig = TrainingConfig(steps=1)  # there is none
 
@@ -68,7 +69,7 @@ class VectorsRecipe(Recipe):
 
     def lines(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer]) -> Lines:
         """Each line its vector, as numbers with spaces between."""
-        return VectorLines(TextVectors(network, Reader(tokenizers[0], self.length)))
+        return VectorLines(TextVectors(network, Reader(tokenizers[0], self.length), self.pooling))
 
     def score(self, network: nn.Module, tokenizers: tuple[Tokenizer, Tokenizer], data: Path) -> list[Score]:
         """ConfigError: no file says what a vector should be."""
@@ -83,6 +84,7 @@ class VectorLines:
 
     def __init__(self, vectors: TextVectors) -> None:
         self.vectors = vectors
+        self.cut = vectors.reader.cut
 
     def predict(self, lines: Sequence[str]) -> list[str]:
         """The numbers of each vector."""

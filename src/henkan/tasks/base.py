@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -60,3 +61,38 @@ class AnsweringTask(Task, Protocol):
     def judge(self, answers: Sequence[Any], split: str) -> dict[str, float]:
         """The scores of :meth:`Task.evaluate`, from the answers to all examples of the split, in their order."""
         ...
+
+
+@dataclass
+class Cut:
+    """How many of the texts that were given are longer than what is read of a text.
+
+    Args:
+        longest: tokens that are read, marks included: ``length`` of a recipe.
+        kept: what of a longer one, before the word "tokens"; nothing: that many from the beginning.
+    """
+
+    longest: int
+    kept: str = ""
+    texts: int = 0
+    cut: int = 0
+
+    def count(self, cut: bool) -> None:
+        """One more text, which was cut or was not."""
+        self.texts += 1
+        self.cut += cut
+
+    def sentence(self) -> str | None:
+        """What a user should hear; None where nothing was cut."""
+        if not self.cut:
+            return None
+        kept = self.kept or f"{self.longest:,}"
+        how_many = f"{self.cut:,} of {self.texts:,} texts were cut to {kept} tokens"
+        return f"{how_many}; the model's `length` is {self.longest:,}"
+
+
+@runtime_checkable
+class Cutting(Protocol):
+    """What reads texts up to a length: a task, or a trained model over lines."""
+
+    cut: Cut

@@ -18,6 +18,7 @@ from henkan.data.sequences import Sequenced, collate_sequences
 from henkan.metrics import LABEL_MEASURES, Measurement, measure_f1
 from henkan.objectives.base import Objective
 from henkan.objectives.labels import ClassCrossEntropy, SquaredError
+from henkan.tasks.base import Cut
 from henkan.tasks.pretraining import paired
 from henkan.tensors import Batch, Output
 from henkan.text.tokenizer import Tokenizer
@@ -36,6 +37,7 @@ class Reader:
     def __init__(self, tokenizer: Tokenizer, longest: int) -> None:
         self.tokenizer = tokenizer
         self.longest = longest
+        self.cut = Cut(longest)
 
     def read(self, texts: Sequence[tuple[str, str | None]]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Ids and segments of each."""
@@ -47,6 +49,7 @@ class Reader:
             other = None if second is None else next(seconds)
             room = self.longest - 2 - (0 if other is None else marks.separators)
             kept, other_kept = _shortened(len(ids), len(other or ()), room)
+            self.cut.count(len(ids) + len(other or ()) > room)
             rest = None if other is None else np.array(other[:other_kept], dtype=np.int64)
             found.append(paired(np.array(ids[:kept], dtype=np.int64), rest, marks))
         return found
@@ -118,6 +121,7 @@ class Classification:
         self._read = {
             split: reader.read([(text.first, text.second) for text in texts]) for split, texts in splits.items()
         }
+        self.cut = reader.cut
 
     def lengths(self, split: str) -> Shards:
         """Marks included."""

@@ -52,6 +52,7 @@ class MultipleChoice:
         self._choices = choices
         self._reader = reader
         self._read = {split: reader.read(_rows(questions)) for split, questions in splits.items()}
+        self.cut = reader.cut
 
     def lengths(self, split: str) -> Shards:
         """K times the longest row: what a question takes of the padded size of a batch, if all are alike."""

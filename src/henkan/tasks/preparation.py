@@ -31,7 +31,8 @@ from henkan.data.split import choose_holdout
 from henkan.data.transforms import FilterConfig, FilterReport
 from henkan.errors import FolderError, StorageError
 from henkan.text.normalise import normalise
-from henkan.text.tokenizer import Tokenizer, TokenizerConfig, learn
+from henkan.text.tokenizer import Tokenizer, TokenizerConfig
+from henkan.text.vocabulary import make_vocabulary
 
 Pairs: TypeAlias = ParallelText | PairsFile
 
@@ -250,10 +251,10 @@ def _held_out(
 
 def _learn(config: VocabularyConfig, training: Iterable[Pair]) -> tuple[Tokenizer, Tokenizer]:
     if config.joint:
-        joint = learn(config.source, (text for pair in training for text in (pair.source, pair.target)))
+        joint = make_vocabulary(config.source, (text for pair in training for text in (pair.source, pair.target)))
         return joint, joint
-    source = learn(config.source, (pair.source for pair in training))
-    return source, learn(config.target or config.source, (pair.target for pair in training))
+    source = make_vocabulary(config.source, (pair.source for pair in training))
+    return source, make_vocabulary(config.target or config.source, (pair.target for pair in training))
 
 
 def _write_report(

@@ -30,6 +30,7 @@ from henkan.metrics import Score
 from henkan.objectives.base import Objective
 from henkan.tensors import IGNORE, Batch
 from henkan.text.marks import Marks
+from henkan.text.words import Words
 
 
 class Reading(Protocol):
@@ -76,7 +77,7 @@ class Masked(_Stretches):
 
     Args:
         masks: how many masks each example gets, one epoch after another; 0: a new one each time.
-        words: (V,) bool, which tokens begin a word: whole words are masked then; None: token by token.
+        words: whole words are masked, as it finds them; None: token by token.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Masked(_Stretches):
         marks: Marks,
         share: float,
         masks: int,
-        words: np.ndarray | None = None,
+        words: Words | None = None,
     ) -> None:
         super().__init__(documents, passages, marks)
         self.masking = Masking(marks, share, masks, words)
@@ -109,7 +110,7 @@ class Masked(_Stretches):
 class Masking:
     """Which tokens of a sequence are hidden; see :class:`Masked`."""
 
-    def __init__(self, marks: Marks, share: float, masks: int, words: np.ndarray | None) -> None:
+    def __init__(self, marks: Marks, share: float, masks: int, words: Words | None) -> None:
         if marks.mask is None:
             raise ValueError("masked reading needs a vocabulary with a mask")
         self.mask = marks.mask
@@ -123,11 +124,7 @@ class Masking:
         if self.masks:  # the generator only says which of the masks: each of them is a function of the example
             rng = np.random.default_rng([index, int(rng.integers(self.masks))])
         candidates = (ids >= self.ordinary.start) & (ids != self.mask)
-        words = None
-        if self.words is not None:
-            begins = self.words[ids]
-            begins[1:] |= ~candidates[:-1]  # behind a mark a word begins, with a space before it or without
-            words = np.cumsum(begins)
+        words = None if self.words is None else self.words.numbers(ids)
         return noise.mask_tokens(ids, rng, self.mask, self.ordinary, self.share, candidates, words)
 
 

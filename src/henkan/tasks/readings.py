@@ -15,7 +15,7 @@ from henkan.objectives.labels import ClassCrossEntropy, Together
 from henkan.tasks.masked_translations import MaskedTranslations
 from henkan.tasks.pretraining import Denoising, Masked, MaskedPairs, Masking, Next, Prefixed, Reading, Spans
 from henkan.text.tokenizer import Tokenizer
-from henkan.text.words import word_starts
+from henkan.text.words import find_words
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -38,9 +38,7 @@ class MaskedReading(Config):
 
     def build(self, documents: Documents, tokenizer: Tokenizer, length: int, seed: int) -> Reading:
         """Over one text; ``length`` is the longest example, marks included."""
-        words = None
-        if self.whole_words:
-            words = word_starts(tokenizer)
+        words = find_words(tokenizer) if self.whole_words else None
         marks = tokenizer.marks
         if self.translations:
             return MaskedTranslations(documents, Masking(marks, self.share, self.masks, words), marks, length)
@@ -143,3 +141,8 @@ def document_ends(reading: ReadingConfig) -> bool:
             return True
         case _:
             return False
+
+
+def lines_apart(reading: ReadingConfig) -> bool:
+    """Whether each line is a text of its own, with its translation beside it."""
+    return isinstance(reading, MaskedReading) and reading.translations

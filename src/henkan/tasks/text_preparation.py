@@ -89,6 +89,7 @@ def prepare_text(
     folder: Path,
     tell: Callable[[str], None],
     document_ends: bool = False,
+    apart: bool = False,
 ) -> PreparedText:
     """Make ``folder`` from the files, or open it where it is there already.
 
@@ -96,6 +97,7 @@ def prepare_text(
         vocabulary: makes it of the training text's lines.
         tell: gets the few lines that a user should see.
         document_ends: whether END stands behind each document.
+        apart: whether no line goes on with the one before it.
 
     Raises:
         DataError: a file is missing, damaged or empty.
@@ -105,7 +107,7 @@ def prepare_text(
         shutil.rmtree(building, ignore_errors=True)
         try:
             building.mkdir(parents=True)
-            _build(data, vocabulary, building, tell, document_ends)
+            _build(data, vocabulary, building, tell, document_ends, apart)
             building.rename(folder)
         except OSError as error:
             raise StorageError(
@@ -118,7 +120,12 @@ def prepare_text(
 
 
 def _build(
-    data: TextConfig, vocabulary: Vocabulary, folder: Path, tell: Callable[[str], None], document_ends: bool
+    data: TextConfig,
+    vocabulary: Vocabulary,
+    folder: Path,
+    tell: Callable[[str], None],
+    document_ends: bool,
+    apart: bool,
 ) -> None:
     path, valid_path = data.training(), data.valid_text or data.valid_pairs
     training = _Text(data, path)
@@ -135,7 +142,7 @@ def _build(
     tokenizer = vocabulary(line + end for line in training if line or end)
     tokenizer.save(folder / "tokenizer.json")
     for name, lines in (("train", training), ("valid", validation)):
-        write_documents(folder / name, lines, tokenizer, data.line_ends, document_ends)
+        write_documents(folder / name, lines, tokenizer, data.line_ends, document_ends, apart)
     written = Documents.open(folder / "train")
     tell(f"training text: {len(written.tokens):,} tokens in {len(written.lines) - 1:,} lines, {len(written)} documents")
 

@@ -1,4 +1,5 @@
-"""One vector for each text: the mean of what the encoder says of its tokens, of length 1 (Reimers & Gurevych 2019).
+"""One vector for each text, of length 1: the mean of what the encoder says of its tokens (Reimers & Gurevych 2019), or
+what it says of the first.
 
 The inner product of two of them is the cosine of their angle, which is how alike two texts are said to be.
 """
@@ -6,13 +7,14 @@ The inner product of two of them is the cosine of their angle, which is how alik
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from henkan.data.sequences import Sequenced, collate_sequences
-from henkan.nn.pooling import MeanPooler
+from henkan.nn.pooling import FirstPooler, MeanPooler
 from henkan.tasks.classification import Reader
 from henkan.text.normalise import normalise
 
@@ -26,12 +28,13 @@ class TextVectors:
     Args:
         network: its ``encode`` gives a Memory.
         reader: puts START before a text and END behind it; what is too long loses its end.
+        pooling: ``first``: the vector of START.
     """
 
-    def __init__(self, network: nn.Module, reader: Reader) -> None:
+    def __init__(self, network: nn.Module, reader: Reader, pooling: Literal["mean", "first"] = "mean") -> None:
         self.network = network
         self.reader = reader
-        self._pool = MeanPooler()
+        self._pool = MeanPooler() if pooling == "mean" else FirstPooler()
 
     def of(self, texts: Sequence[str]) -> Tensor:
         """(N, D) float32 in the order of the texts, START and END counted in the means."""

@@ -7,6 +7,7 @@ several old ones and never crosses a space, and the old tokens keep their ids. H
     bpe         as before, and the new pairs are joined last
     unigram     as before, with as many joints as can be: a new piece has the score of its parts and a little more
     wordpiece   the longest piece first, the new ones among them
+    byte_bpe    as bpe
 
 The new tokens are entries of the vocabulary itself, not "added tokens" of the library: those are looked for before a
 text is cut into words, would be found inside other words, and lose the space before them.
@@ -25,8 +26,10 @@ import tokenizers
 from tokenizers import models
 
 from henkan.errors import DataError
+from henkan.text.byte_level import LONGEST_BYTES
+from henkan.text.learning import LONGEST_PIECE, draw
 from henkan.text.normalise import normalise
-from henkan.text.tokenizer import LONGEST_PIECE, UNKNOWN, Tokenizer, draw
+from henkan.text.tokenizer import UNKNOWN, Tokenizer
 
 LEAST_COUNT = 5
 """How often a pair must come to become a token: the vector of a rarer one would hardly be learnt."""
@@ -37,7 +40,7 @@ _JOINT = 1e-4  # what the score of a unigram piece gains for each joint, so that
 def extended(tokenizer: Tokenizer, texts: Iterable[str], most: int, sample: int) -> Tokenizer:
     """A vocabulary with up to ``most`` more tokens behind those that there are, learnt from texts.
 
-    The texts are read once, and an even sample of them kept, as by :func:`henkan.text.tokenizer.learn`. The same texts
+    The texts are read once, and an even sample of them kept, as by :func:`henkan.text.learning.learn`. The same texts
     give the same tokens.
 
     Raises:
@@ -52,7 +55,8 @@ def extended(tokenizer: Tokenizer, texts: Iterable[str], most: int, sample: int)
         for run in _known_runs(ids):
             words[run] += count
     pieces = tokenizer.pieces(range(tokenizer.size))
-    return Tokenizer(_enlarged(library, pieces, list(_joints(words, pieces, most, _prefix(library)))))
+    longest = LONGEST_BYTES if tokenizer.byte_level else LONGEST_PIECE
+    return Tokenizer(_enlarged(library, pieces, list(_joints(words, pieces, most, _prefix(library), longest))))
 
 
 def parts(old: Tokenizer, new: Tokenizer) -> list[list[int]]:
@@ -89,7 +93,7 @@ def _known_runs(ids: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
 
 def _joints(
-    words: Mapping[tuple[int, ...], int], pieces: Sequence[str], most: int, prefix: str
+    words: Mapping[tuple[int, ...], int], pieces: Sequence[str], most: int, prefix: str, longest: int
 ) -> Iterator[tuple[str, str]]:
     """Pairs of pieces that become one, the most frequent first, until they have made ``most`` new pieces."""
     names = list(pieces)
@@ -112,7 +116,7 @@ def _joints(
             return
         left, right = (names[token] for token in pair)
         whole = left + right.removeprefix(prefix)
-        if len(whole) > LONGEST_PIECE:
+        if len(whole) > longest:
             continue
         joined = ids.setdefault(whole, len(names))
         names += [whole] * (joined == len(names))

@@ -1,4 +1,4 @@
-"""Learning a vocabulary, and texts to ids and back: a thin layer over the ``tokenizers`` library.
+"""Texts to ids and back: a thin layer over the ``tokenizers`` library. Learning a vocabulary is in ``learning.py``.
 
 - The first four ids are the same in every vocabulary: padding, unknown, start, end. A mask and sentinels, for models
   that learn from spoilt text, come next where they are asked for.
@@ -7,31 +7,29 @@
   and ``end.`` is ``end`` and a full stop wherever it stands.
 - Special tokens are never recognised inside a text: ``</s>`` written by somebody is four ordinary characters.
 - A character that was not there when learning is one UNKNOWN (a run of them, for ``unigram``).
+- ``byte_bpe`` is another matter: bytes, cut and written as in GPT-2, and never UNKNOWN; see ``text/byte_level.py``.
 
-A vocabulary that was imported (``interop/vocabulary.py``) has the same first ids and names, and cuts texts its own way.
+A vocabulary that was imported (``text/renumbering.py``) has the same first ids and names, and cuts texts its own way.
 What its model wants around them is told by the library's post-processor: ``Marks.prefix``, ``Marks.separators``.
 """
 
 import contextlib
 import json
 import os
-import random
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
 import tokenizers
-from pydantic import Field
-from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+from pydantic import Field, model_validator
+from tokenizers import models, normalizers
 
 from henkan.config import Config
 from henkan.errors import DataError, StorageError
+from henkan.text import byte_level
 from henkan.text.marks import Marks
-from henkan.text.normalise import normalise
-from henkan.text.unigram import learn_unigram
 
 PAD, UNKNOWN, START, END = range(4)
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
@@ -39,14 +37,8 @@ MASK = "<mask>"
 SENTINEL = "<extra_{}>"
 SPACE = "▁"
 MAX_FILE_BYTES = 64 << 20
-LONGEST_PIECE = 16
-"""Characters in a subword, at most; SentencePiece's default too. Keeps whole sentences out of the vocabulary
-where words are written without spaces."""
 
-_ONE_BY_ONE = Regex(SPACE + r"?[\p{P}\p{N}$+<=>^`|~]")
-_UNIGRAM_SEEDS = 3  # times the vocabulary: pieces that a unigram vocabulary is chosen from
 _REMEMBERED = 1 << 16  # words whose ids are kept: some 20 MB
-_WORDPIECE_SPAN = 64  # longest-match-first is quadratic in what it is given, so it is given spans of this length
 
 
 class TokenizerConfig(Config):
@@ -54,19 +46,39 @@ class TokenizerConfig(Config):
 
     ``bpe``: byte-pair encoding over characters (Sennrich 2016). ``unigram``: the likeliest segmentation under a
     unigram model (Kudo 2018). ``wordpiece``: the longest known piece first (Schuster & Nakajima 2012; Wu 2016).
-    ``word``: what stands between spaces. ``character``: one token for each code point.
+    ``byte_bpe``: byte-pair encoding over bytes, to which no text is unknown (Radford et al. 2019). ``word``: what
+    stands between spaces. ``character``: one token for each code point.
+
+    Or ``file``: a ``tokenizer.json`` of anybody's, which is taken as it is. All other settings then say what is in it.
     """
 
-    kind: Literal["bpe", "unigram", "wordpiece", "word", "character"] = "bpe"
+    kind: Literal["bpe", "unigram", "wordpiece", "byte_bpe", "word", "character"] = "bpe"
     vocabulary: int = Field(8000, ge=8, le=1_000_000, description="most entries, the four special tokens included")
     sample: int = Field(1_000_000, ge=1, le=100_000_000, description="most texts to learn from, drawn evenly")
     mask: bool = Field(False, description="whether there is a token that hides another")
     sentinels: int = Field(0, ge=0, le=1000, description="tokens that stand for hidden spans")
+    file: Path | None = Field(None, description="a tokenizer.json to take instead of learning; not needed afterwards")
 
     @property
     def special(self) -> list[str]:
         """Tokens with an id of their own, in the order of the ids."""
         return [*SPECIAL_TOKENS, *[MASK] * self.mask, *(SENTINEL.format(number) for number in range(self.sentinels))]
+
+    def cure(self, setting: str) -> str:
+        """What to do where there is no mask, or no sentinels."""
+        if self.file is None:
+            return f"set vocabulary.{setting}"
+        return f"{self.file} has no such token; name another file, or learn a vocabulary with vocabulary.{setting}"
+
+    @model_validator(mode="after")
+    def _bytes_have_room(self) -> Self:
+        least = 256 + len(self.special)
+        if self.kind == "byte_bpe" and self.file is None and self.vocabulary < least:
+            raise ValueError(
+                f"vocabulary {self.vocabulary} is too small for kind 'byte_bpe': 256 bytes and {len(self.special)} "
+                f"special tokens are {least}; raise it, or take kind 'bpe'"
+            )
+        return self
 
 
 class Tokenizer:
@@ -93,9 +105,10 @@ class Tokenizer:
         self._library = library
         self._pieces = sorted(vocabulary, key=vocabulary.__getitem__)
         self.marks = _marks(self._pieces, library)
-        self._word_by_word = _splits_at_spaces(library)
+        self.byte_level = byte_level.is_byte_level(library)  # whether pieces are bytes
+        self._cut = _cutter(library)
         # The model may find "</s>" in a text, which is in the vocabulary, unless it is never given so much at one time.
-        self._special_in_text = isinstance(library.model, models.WordLevel | models.Unigram) and not self._word_by_word
+        self._special_in_text = isinstance(library.model, models.WordLevel | models.Unigram) and self._cut is None
         self._known: dict[str, list[int]] = {}  # ids of words, see _encode_words
 
     def __eq__(self, other: object) -> bool:
@@ -123,7 +136,7 @@ class Tokenizer:
     def encode_parts(self, texts: Sequence[str]) -> list[list[int]]:
         """The same of texts that are parts of a text: without ``marks.prefix``."""
         try:
-            rows = self._encode_words(texts) if self._word_by_word else self._encode_all(list(texts))
+            rows = self._encode_all(list(texts)) if self._cut is None else self._encode_words(texts, self._cut)
         except (TypeError, UnicodeEncodeError):
             for number, text in enumerate(texts, start=1):
                 _refuse_surrogates(text, number)
@@ -136,17 +149,17 @@ class Tokenizer:
         """By the library, on all cores."""
         return [encoding.ids for encoding in self._library.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def _encode_words(self, texts: Sequence[str]) -> list[list[int]]:
+    def _encode_words(self, texts: Sequence[str], cut: Callable[[str], list[str]]) -> list[list[int]]:
         """Word by word: no subword crosses a space, so a word has the same ids wherever it stands, and most have come
         before. Looking them up is several times faster than the library, which notes where each character came from.
         """
-        split = [text.replace(SPACE, " ").removeprefix(" ").split(" ") if text else [] for text in texts]
+        split = [cut(text) if text else [] for text in texts]
         known = self._known  # this object is only added to, so that threads may share it
         wanted = set(chain.from_iterable(split))
         new = [word for word in wanted if word not in known]
         if len(known) + len(new) > _REMEMBERED:
             known, new = {}, list(wanted)
-        known.update(zip(new, self._encode_all([f" {word}" for word in new]), strict=True))
+        known.update(zip(new, self._encode_all([word or " " for word in new]), strict=True))
         self._known = known
         return [list(chain.from_iterable(map(known.__getitem__, words))) for words in split]
 
@@ -176,6 +189,14 @@ class Tokenizer:
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """How each id is written in the vocabulary."""
         return [self._pieces[token] for token in ids]
+
+    def readable(self, ids: Sequence[int]) -> list[str]:
+        """How each id of a text is shown to people: its characters, and ▁ for a space.
+
+        As written in the vocabulary; of bytes, the characters that they complete, which may be none.
+        """
+        pieces = self.pieces(ids)
+        return [text.replace(" ", SPACE) for text in byte_level.readable(pieces)] if self.byte_level else pieces
 
     def save(self, path: Path) -> None:
         """Write the vocabulary as the library's JSON; the file is whole or not there.
@@ -215,133 +236,6 @@ class Tokenizer:
             raise DataError(f"{path} is not a vocabulary of ours: {error}") from error
 
 
-def learn(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
-    """Learn a vocabulary.
-
-    The texts are read once; where there are more than ``config.sample``, an even sample of them is kept in memory.
-    The same texts give the same vocabulary, byte for byte. Where there are more characters than entries, the rarest
-    stay unknown.
-
-    Raises:
-        DataError: there is no text to learn from.
-    """
-    sample = [normalise(text) for text in draw(texts, config.sample)]
-    special = config.special
-    room = config.vocabulary - len(special)
-    if config.kind == "word":
-        words = Counter(word for text in sample for word in text.split(" ") if word and word not in special)
-        return Tokenizer(_word_library(special, _most_common(words, room)))
-    characters = _count_characters(sample)
-    if config.kind == "character":
-        return Tokenizer(_character_library(special, _most_common(characters, room)))
-    return Tokenizer(_subword_library(config, sample, characters))
-
-
-def draw(texts: Iterable[str], most: int) -> list[str]:
-    """All texts, or a uniform sample of ``most`` of them (reservoir sampling, Vitter 1985) where there are more."""
-    generator = random.Random(0)
-    kept: list[str] = []
-    for place, text in enumerate(texts):
-        if place < most:
-            kept.append(text)
-        elif (drawn := generator.randrange(place + 1)) < most:
-            kept[drawn] = text
-    if not any(kept):
-        raise DataError("there is no text to learn a vocabulary from")
-    return kept
-
-
-def _count_characters(texts: list[str]) -> Counter[str]:
-    """How often each character occurs, a space counted as ▁."""
-    counts = np.zeros(0x110000, dtype=np.int64)
-    for start in range(0, len(texts), 10_000):
-        chunk = "".join(texts[start : start + 10_000])
-        codes = np.frombuffer(chunk.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-        counts += np.bincount(codes, minlength=len(counts))
-    counts[ord(SPACE)] += counts[ord(" ")]
-    counts[ord(" ")] = 0
-    return Counter({chr(code): int(counts[code]) for code in np.flatnonzero(counts)})
-
-
-def _most_common(counts: Counter[str], most: int) -> list[str]:
-    """The most frequent entries, the alphabet deciding between equals."""
-    return sorted(counts, key=lambda entry: (-counts[entry], entry))[:most]
-
-
-def _vocabulary(special: list[str], tokens: list[str]) -> dict[str, int]:
-    return {token: place for place, token in enumerate([*special, *tokens])}
-
-
-def _word_library(special: list[str], words: list[str]) -> tokenizers.Tokenizer:
-    library = tokenizers.Tokenizer(models.WordLevel(_vocabulary(special, words), unk_token=SPECIAL_TOKENS[UNKNOWN]))
-    library.normalizer = normalizers.NFC()
-    library.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(" ")
-    return library  # without a decoder the library joins tokens with spaces
-
-
-def _character_library(special: list[str], characters: list[str]) -> tokenizers.Tokenizer:
-    library = tokenizers.Tokenizer(
-        models.WordLevel(_vocabulary(special, characters), unk_token=SPECIAL_TOKENS[UNKNOWN])
-    )
-    library.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(" ", SPACE)])
-    library.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    library.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.Fuse()])
-    return library
-
-
-def _subword_library(config: TokenizerConfig, texts: list[str], characters: Counter[str]) -> tokenizers.Tokenizer:
-    """``bpe``, ``unigram`` and ``wordpiece``; the last is learnt as the first and applied otherwise, as usual."""
-    characters[SPACE] += sum(characters.values())  # every text starts with one, so it is never the one left out
-    room = config.vocabulary - len(config.special)
-    alphabet = _most_common(characters, room)
-    if len(alphabet) < len(characters):
-        rare = str.maketrans(dict.fromkeys(set(characters) - set(alphabet)))
-        texts = [text.translate(rare) for text in texts]
-
-    unknown = SPECIAL_TOKENS[UNKNOWN]
-    library = tokenizers.Tokenizer(models.BPE(unk_token=unknown))
-    library.normalizer = normalizers.NFC()
-    split_words = [pre_tokenizers.Metaspace(SPACE, "always"), pre_tokenizers.Split(_ONE_BY_ONE, "isolated")]
-    library.pre_tokenizer = pre_tokenizers.Sequence(split_words)
-    library.decoder = decoders.Metaspace(SPACE, "always")
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocabulary * (_UNIGRAM_SEEDS if config.kind == "unigram" else 1),
-        special_tokens=config.special,
-        min_frequency=2,
-        max_token_length=LONGEST_PIECE,
-        show_progress=False,
-    )
-    library.train_from_iterator(texts, trainer, length=len(texts))
-
-    if config.kind == "unigram":
-        words: Counter[str] = Counter()
-        for word, count in Counter(word for text in texts for word in text.split(" ")).items():
-            for piece, _ in library.pre_tokenizer.pre_tokenize_str(word):
-                words[piece] += count
-        seeds = [piece for piece in library.get_vocab() if piece not in config.special]
-        pieces = learn_unigram(words, sorted(seeds), alphabet, room)
-        special = [(token, 0.0) for token in config.special]
-        library.model = models.Unigram([*special, *pieces], UNKNOWN, False)
-    elif config.kind == "wordpiece":
-        library.model = models.WordPiece(
-            library.get_vocab(),
-            unk_token=unknown,
-            max_input_chars_per_word=_WORDPIECE_SPAN,
-            continuing_subword_prefix="",
-        )
-        library.pre_tokenizer = pre_tokenizers.Sequence([*split_words, *_wordpiece_spans(alphabet)])
-    return library
-
-
-def _wordpiece_spans(alphabet: list[str]) -> list[pre_tokenizers.PreTokenizer]:
-    """An unknown character apart, or the library would call the whole word unknown; and nothing too long."""
-    known = "".join(f"\\x{{{ord(character):x}}}" for character in alphabet)
-    return [
-        pre_tokenizers.Split(Regex(f"[^{known}]"), "isolated"),
-        pre_tokenizers.Split(Regex(rf"[\s\S]{{1,{_WORDPIECE_SPAN}}}"), "isolated"),
-    ]
-
-
 def _marks(pieces: list[str], library: tokenizers.Tokenizer) -> Marks:
     """Where the special tokens are: the first four, then a mask and sentinels if there are any; and what is around."""
     first = len(SPECIAL_TOKENS)
@@ -366,13 +260,20 @@ def _around(library: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:
     return one, two
 
 
-def _splits_at_spaces(library: tokenizers.Tokenizer) -> bool:
-    """Whether it is one of ``_subword_library``: each word is encoded alone, with the space before it."""
+def _cutter(library: tokenizers.Tokenizer) -> Callable[[str], list[str]] | None:
+    """How a text is cut into words that have the same ids alone as in a text; None if it cannot be."""
+    if byte_level.cuts_before_spaces(library):
+        return byte_level.cut_before_spaces
     if not isinstance(library.normalizer, normalizers.NFC):
-        return False  # somebody else's, which may change more than single characters
+        return None  # somebody else's, which may change more than single characters
     splitter = library.pre_tokenizer
     words = [] if splitter is None else [word for word, _ in splitter.pre_tokenize_str("a  b")]
-    return words == [f"{SPACE}a", SPACE, f"{SPACE}b"]
+    return _cut_at_spaces if words == [f"{SPACE}a", SPACE, f"{SPACE}b"] else None
+
+
+def _cut_at_spaces(text: str) -> list[str]:
+    """For the subwords of ``learning.py``, which puts a space before each of these."""
+    return text.replace(SPACE, " ").removeprefix(" ").split(" ")
 
 
 def _parse(content: bytes) -> tokenizers.Tokenizer:
