@@ -125,7 +125,7 @@ def _save_tokenizers(sides: tuple[Tokenizer, Tokenizer], config: Any, folder: Pa
     save_tokenizers(sides, folder)
     for path in folder.glob("tokenizer*.json"):
         library = tokenizers.Tokenizer.from_file(str(path))
-        if library.post_processor is None and not isinstance(config, DecoderOnlyConfig):
+        if library.post_processor is None:
             library.post_processor = _around(config)
             path.write_text(library.to_str(pretty=True), encoding="utf-8")
     pad, unknown, start, end = (SPECIAL_TOKENS[number] for number in (PAD, UNKNOWN, START, END))
@@ -149,6 +149,8 @@ def _save_tokenizers(sides: tuple[Tokenizer, Tokenizer], config: Any, folder: Pa
 def _around(config: Any) -> processors.TemplateProcessing:
     """What our batches put around texts, in the library's words."""
     start, end = SPECIAL_TOKENS[START], SPECIAL_TOKENS[END]
+    if isinstance(config, DecoderOnlyConfig):
+        return processors.TemplateProcessing(single=f"{start} $A", pair=f"{start} $A $B", special_tokens=[(start, START)])
     if not isinstance(config, EncoderOnlyConfig):
         return processors.TemplateProcessing(single=f"$A {end}", pair=f"$A $B {end}", special_tokens=[(end, END)])
     second = 1 if config.encoder.segments > 1 else 0

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
 import typer
 from safetensors.torch import load_file
@@ -14,6 +15,7 @@ from henkan.cli.export import export
 from henkan.errors import ConfigError, FolderError, HenkanError
 from henkan.importing import import_checkpoint
 from henkan.model import load_any, verify
+from henkan.text.tokenizer import END, START
 
 NAMES = ["anna", "bert", "carla", "dora", "emil"]
 GOLDENS = Path(__file__).parents[1] / "interop" / "goldens"
@@ -117,6 +119,8 @@ def test_out_and_in_again(task, preset, family, files, tmp_path):
     assert verify(tmp_path / "again")
     special = json.loads((tmp_path / "out" / "config.json").read_text())
     assert (special["pad_token_id"], special["bos_token_id"], special["eos_token_id"]) == (0, 2, 3)
+    ids = tokenizers.Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json")).encode("anna likes").ids
+    assert (ids[0] == START, ids[-1] == END) == (family not in ("t5", "bart", "marian"), family != "gpt2")
     if task == "classification":
         assert special["id2label"] == {"0": "not", "1": "sweet"}
     assert (tmp_path / "out" / "generation_config.json").exists() == (preset in ("gpt2", "t5", "bart", "marian"))
