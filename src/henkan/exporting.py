@@ -150,7 +150,9 @@ def _around(config: Any) -> processors.TemplateProcessing:
     """What our batches put around texts, in the library's words."""
     start, end = SPECIAL_TOKENS[START], SPECIAL_TOKENS[END]
     if isinstance(config, DecoderOnlyConfig):
-        return processors.TemplateProcessing(single=f"{start} $A", pair=f"{start} $A $B", special_tokens=[(start, START)])
+        return processors.TemplateProcessing(
+            single=f"{start} $A", pair=f"{start} $A $B", special_tokens=[(start, START)]
+        )
     if not isinstance(config, EncoderOnlyConfig):
         return processors.TemplateProcessing(single=f"$A {end}", pair=f"$A $B {end}", special_tokens=[(end, END)])
     second = 1 if config.encoder.segments > 1 else 0

@@ -42,6 +42,7 @@ from henkan.tasks.survey import USUAL
 from henkan.text.marks import Marks
 from henkan.text.renumbering import NEVER, Renumbered, find_parts, read_library, renumber
 from henkan.text.tokenizer import MASK
+from henkan.text.vocabulary import settings_of
 
 log = logging.getLogger("henkan")
 
@@ -169,7 +170,7 @@ def _settings(imported: interop.Imported, sides: tuple[Renumbered, Renumbered], 
     config = imported.config
     family = families.find(_PRESETS.get(imported.family, imported.family))
     size = _size(imported)
-    vocabularies = [_vocabulary(side) for side in sides]
+    vocabularies = [settings_of(side.tokenizer) for side in sides]
     shared = {"preset": family.name, "size": size, "model": config.model_dump(mode="json")}
     if isinstance(config, EncoderDecoderConfig) and not _reads_text(config, family, sides[0].tokenizer.marks):
         joint = sides[0] is sides[1] or config.tied in ("all", "inputs")
@@ -242,18 +243,6 @@ def _labels(imported: interop.Imported, count: int) -> list[str]:
     return (
         imported.labels if imported.labels and len(imported.labels) == count else [f"LABEL_{n}" for n in range(count)]
     )
-
-
-def _vocabulary(side: Renumbered) -> dict[str, Any]:
-    """What is there, in the words that one is learnt by."""
-    marks = side.tokenizer.marks
-    kind = type(side.tokenizer.library.model).__name__.lower()
-    return {
-        "kind": {"wordlevel": "word"}.get(kind, kind),
-        "vocabulary": side.tokenizer.size,
-        "mask": marks.mask is not None,
-        "sentinels": len(marks.sentinels),
-    }
 
 
 def _size(imported: interop.Imported) -> Size:

@@ -132,6 +132,7 @@ def _fresh(folder: Path, given: list[Layer], tell: Tell) -> Recipe:
         )
     layers, choice = settle(given)
     config = read_recipe(layers)
+    config.check_places()
     tell(choice)
     return config
 

@@ -89,6 +89,14 @@ def test_short_words_stay_whole_beside_long_ones():
         assert split <= {0}
 
 
+def test_words_of_a_short_text_are_whole_though_less_was_asked():
+    words = np.repeat(np.arange(9), [1, 3, 1, 2, 1, 1, 2, 1, 1])
+    for ids, rng in draws(500, len(words)):
+        picked = noise.mask_tokens(ids, rng, MASK, ORDINARY, words=words)[1] != IGNORE
+        assert picked.any()
+        assert not set(words[picked]) & set(words[~picked])
+
+
 def undo(source, target, sentinels):
     """What stood there before: each sentinel of the source replaced by what follows it in the target."""
     parts, current = {}, None

@@ -57,7 +57,7 @@ def test_scores_by_hand():
     assert score.low <= score.value <= score.high
     assert measure_word_accuracy(given, right).value() == pytest.approx(100 * 4 / 6)
     assert measure_entity_f1(["O"], [["O"]]).value() == 0.0
-    assert measure_word_accuracy(["New\u00a0York O"], [["New\u00a0York X"]]).value() == pytest.approx(50.0)
+    assert measure_word_accuracy(["New\u00a0York O"], [["New\u00a0York  X"]]).value() == pytest.approx(50.0)
 
 
 def test_complaints():

@@ -160,6 +160,7 @@ def test_every_recipe_has_its_own_task():
         ("bert", 513, "length lets texts of 513 tokens in, marks included, and model.encoder.positions has 512 places"),
         ("gpt2", 1025, "model.decoder.positions has 1024 places; lower length by 1,"),
         ("bart", 1024, "length lets texts of 1025 tokens in"),
+        ("deberta", 600, "model.heads.tokens.decoder has 512 places"),
     ],
 )
 def test_more_tokens_than_places(preset, length, complaint, files, tmp_path):

@@ -78,8 +78,22 @@ def test_what_does_not_go_together(files):
         (recipe(files, file="gpt2.json"), r"hides tokens: .*gpt2\.json has no such token; name another file"),
         (recipe(files, file="bare.json"), r"hides tokens: .*bare\.json has no such token"),
         (recipe(files, preset="t5"), r"needs sentinels: .*roberta\.json has no such token"),
-        (recipe(files, vocabulary={"file": "a.json", "vocabulary": 60}), "file brings its own vocabulary; leave"),
+        (
+            recipe(files, vocabulary={"file": str(files / "t5.json"), "vocabulary": 60}),
+            r"vocabulary is 60, and .* has \d+; leave",
+        ),
         (recipe(files, start="run"), r"vocabulary\.file: the model that `start` names brings its vocabulary"),
     ):
         with pytest.raises(ConfigError, match=said):
             read_recipe(settle([Layer(given, "settings")])[0])
+
+
+def test_a_whole_configuration_may_be_trained_again(files):
+    first = henkan.train(recipe(files, "classification", "roberta", "roberta.json"), output=files / "run")
+    again = henkan.train(files / "run" / "config.yaml", output=files / "again")
+    assert again.config == first.config
+    started = henkan.train(
+        {**recipe(files, "classification", "roberta"), "start": str(files / "run"), "vocabulary": {}},
+        output=files / "on",
+    )
+    assert started.config.vocabulary == first.config.vocabulary.model_copy(update={"file": None})

@@ -44,6 +44,13 @@ def test_what_just_fits_is_not_cut(tokenizer):
     assert continuing.cut.sentence() is None
 
 
+def test_a_line_that_leaves_little_room_stops_while_others_go_on(tokenizer):
+    network = DecoderOnlyConfig(decoder=CausalDecoderConfig(**SIZES)).build(tokenizer.size).eval()
+    lines = [" ".join("abcdefg" * 2), *["a b"] * 19]
+    together = Continuing(network, tokenizer, LENGTH).predict(lines)
+    assert together == [Continuing(network, tokenizer, LENGTH).predict([line])[0] for line in lines]
+
+
 def test_masks_of_a_long_text(tokenizer):
     config = EncoderOnlyConfig(encoder=TransformerEncoderConfig(**SIZES), heads={"tokens": MaskedHeadConfig()})
     filling = Filling(config.build(tokenizer.size).eval(), tokenizer, LENGTH)

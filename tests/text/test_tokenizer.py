@@ -72,6 +72,9 @@ def test_not_every_word_is_remembered(learnt: dict[str, Tokenizer], monkeypatch:
     rows = [tokenizer.encode([text])[0] for text in texts]
     assert len(tokenizer._known) <= 10
     assert rows == learnt["bpe"].encode(texts)
+    long = "人" * 100
+    assert tokenizer.encode([f"a {long} b"]) == learnt["bpe"].encode([f"a {long} b"])
+    assert long not in tokenizer._known and "a" in tokenizer._known, "a line without spaces hardly comes again"
 
 
 @pytest.mark.parametrize("kind", SUBWORDS)

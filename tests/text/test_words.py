@@ -76,7 +76,7 @@ def test_as_much_of_unspaced_text_is_hidden_as_was_asked(kind, vocabulary):
     words = find_words(tokenizer)
     hidden = total = 0
     for line in JAPANESE[:3]:
-        ids = np.array(tokenizer.encode([line * 3])[0])
+        ids = np.array(tokenizer.encode([line * 9])[0])
         numbers = words.numbers(ids)
         if kind != "byte_bpe":  # there a token may begin inside a character, again and again
             assert np.bincount(numbers).max() <= 2, "no word is a sentence"
@@ -118,3 +118,10 @@ def test_what_follows_a_mark_begins_a_word():
     inner = len(first)
     assert len(set(numbers[: inner + 2])) == 3
     assert numbers[inner + 2] > numbers[inner + 1]
+
+
+@pytest.mark.parametrize("kind", SUBWORDS)
+def test_headings_are_no_marks_of_a_vocabulary(kind):
+    """Texts with ### and #### have entries that look like BERT's for what goes on with a word."""
+    tokenizer = learnt(kind, [*LINES, "### tower", "#### tower", "##### towers"] * 3, 330)
+    assert words_of(tokenizer, "the lowest tower") == ["the", "lowest", "tower"]

@@ -31,7 +31,9 @@ def explain(
         given = [Layer({"data": {"text": "TEXT.txt"}}, "an example: no text is named"), *given]
     layers = settings_layers(file, words) if chosen is kind({}) else chosen.settle(given)[0]
     layers = [*layers, *file_layers(given)]
-    found = origins(read_recipe(layers), layers)
+    settings = read_recipe(layers)
+    settings.check_places()
+    found = origins(settings, layers)
     typer.echo(_columns([("SETTING", "VALUE", "FROM"), *map(_texts, found)]))
 
 

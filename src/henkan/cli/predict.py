@@ -19,7 +19,7 @@ class Format(Enum):
     JSONL = "jsonl"
 
 
-_OF_EVERY_TASK = {"model", "file", "others", "precision", "processes", "threads"}
+_OF_EVERY_TASK = {"model", "file", "others", "precision", "threads"}
 """Parameters that mean something for models which do not search as well."""
 
 
@@ -81,6 +81,8 @@ def predict(
     """Run a model, or the mean of several, over a file or standard input."""
     import sys
 
+    import torch
+
     from henkan.errors import ConfigError
     from henkan.model import LineModel, load_any
     from henkan.prediction import Predictor, windows
@@ -91,15 +93,18 @@ def predict(
         raise ConfigError(f"--long-lines {long_lines!r}: expected split or refuse")
     if align and output_format is Format.TEXT:
         raise ConfigError("--align: text has no room for it; choose --format tsv or jsonl")
+    processors = torch.get_num_threads()
     workers = Workers.usual(processes, threads)
     workers.prepare()
     loaded = load_any(model, *(others or []), precision=cast("Precision", precision))
+    if submission is not None or isinstance(loaded, LineModel):
+        torch.set_num_threads(threads or processors)  # they run in this process alone
     if submission is not None:
         refuse_given(context, _OF_EVERY_TASK | {"submission"}, "--submission writes files of a form of their own")
         submit(loaded, file, submission)
         return
     if isinstance(loaded, LineModel):
-        why = f"a model of the task {loaded.config.task} does not search, and writes plain lines"
+        why = f"a model of the task {loaded.config.task} does not search, and writes plain lines in one process"
         refuse_given(context, _OF_EVERY_TASK, why)
         say_lines(loaded, file)
         return

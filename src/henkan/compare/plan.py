@@ -11,7 +11,7 @@ from henkan import presets
 from henkan.compare.matching import Matched, count_parameters, match
 from henkan.config import validate
 from henkan.errors import ConfigError
-from henkan.recipe import RunConfig, given_layers, with_preset
+from henkan.recipe import RunConfig, file_layers, given_layers, with_preset
 from henkan.settings import Layer
 from henkan.tasks.preparation import vocabulary_sizes
 from henkan.tasks.survey import USUAL, Facts, survey
@@ -109,7 +109,7 @@ def plan(
         given = given_layers(recipe, [*overrides, *contender.overrides])
         if facts is None:
             facts = survey(validate(RunConfig, with_preset(given, USUAL)[0]).data.training())
-        configs.append(validate(RunConfig, with_preset(given, facts)[0]))
+        configs.append(validate(RunConfig, [*with_preset(given, facts)[0], *file_layers(given)]))
     trials = [Trial(contender.name, config) for contender, config in zip(chosen, configs, strict=True)]
     if matched and len(trials) > 1:
         trials = _match(trials, tell)

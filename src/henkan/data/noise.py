@@ -15,6 +15,9 @@ from henkan.tensors import IGNORE
 Ids = np.ndarray
 """(T,) integers."""
 
+_LONGEST_WORD = 4
+"""Tokens of a word that is always hidden whole; what is longer is written without spaces, or is no word."""
+
 
 def mask_tokens(
     ids: Ids,
@@ -62,18 +65,19 @@ def mask_tokens(
 def _whole_words(words: np.ndarray, wanted: int, rng: np.random.Generator, places: np.ndarray) -> np.ndarray:
     """Places of all tokens of words drawn at random: ``wanted`` in the mean, and at least one word.
 
-    A word of more than ``wanted`` tokens counts as several, or a text of one long word would be hidden as a whole.
+    A word of more than ``wanted`` tokens, and of more than any word has that is written between spaces, counts as
+    several: a text of one long word would be hidden as a whole. Where ``wanted`` is less than a word, more is hidden.
 
     The last word would often be too long. It is taken with that probability which makes the mean exact; leaving it out
     always, as Devlin et al. do, hides fewer tokens than were asked for.
     """
-    words = _cut_to(words, wanted)
+    words = _cut_to(words, max(wanted, _LONGEST_WORD))
     sizes = np.bincount(words)
     order = rng.permutation(len(sizes))
     total = np.cumsum(sizes[order])
     whole = int(np.searchsorted(total, wanted, side="right"))
     left = wanted - (int(total[whole - 1]) if whole else 0)
-    taken = whole + (left > 0 and rng.random() < left / sizes[order[whole]])
+    taken = max(1, whole + (left > 0 and rng.random() < left / sizes[order[whole]]))
     return places[np.isin(words, order[:taken])]
 
 

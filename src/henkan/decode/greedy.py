@@ -48,6 +48,7 @@ def greedy_search(
     limits = limits.to(prefix.ids.device)
     forbidden = forbidden_tokens(stepper.vocabulary_size, prefix.ids.device)
     done = torch.zeros_like(limits, dtype=torch.bool)
+    uneven = prefix.ids.shape[1] > 1  # then a row at its limit may be at the last place that the model has
     history = History(sources)
     inputs = prefix
     for step in range(max(stops)):
@@ -59,7 +60,7 @@ def greedy_search(
         done = done | (tokens == END)
         if step + 1 in stops:
             done = done | (limits <= step + 1)
-        stay = staying(done, step)
+        stay = (~done).nonzero()[:, 0] if uneven and step + 1 in stops else staying(done, step)
         if stay is not None:
             if stay.shape[0] == 0:
                 break

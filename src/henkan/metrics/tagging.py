@@ -131,7 +131,7 @@ def _label_lines(hypotheses: Sequence[str], references: Sequence[Sequence[str]])
     for number, (hypothesis, answers) in enumerate(zip(hypotheses, references, strict=True), start=1):
         if len(set(answers)) != 1:
             raise InputError(f"references of line {number}: {len(answers)}; words have one right label each")
-        given, right = (line.strip(" ").split(" ") if line.strip(" ") else [] for line in (hypothesis, answers[0]))
+        given, right = ([label for label in line.split(" ") if label] for line in (hypothesis, answers[0]))
         if len(given) != len(right):
             raise InputError(f"line {number}: {len(given)} labels given and {len(right)} right ones; expected as many")
         lines.append((given, right))

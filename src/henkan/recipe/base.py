@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pydantic import model_validator
 from torch import nn
 
 from henkan.config import Config
+from henkan.errors import ConfigError
 from henkan.metrics import Score
 from henkan.settings import Layer
 from henkan.tasks.base import Task
@@ -69,18 +69,21 @@ class Recipe(Config, ABC):
     if TYPE_CHECKING:  # a field of every recipe, of a type and at a place of its own
         model: Any
 
-    @model_validator(mode="after")
-    def _texts_have_places(self) -> Self:
+    def check_places(self) -> None:
+        """ConfigError if texts may be longer than the model has places. Of a trained model it no longer matters."""
         setting, longest = self.longest()
+        limits = {}
         for name in ("encoder", "decoder"):
             positions = getattr(getattr(self.model, name, None), "positions", None)
-            limit = None if positions is None else positions.room
+            limits[f"{name}.positions"] = None if positions is None else positions.room
+        for name, head in getattr(self.model, "heads", {}).items():
+            limits[f"heads.{name}.decoder"] = getattr(getattr(head, "decoder", None), "limit", None)
+        for name, limit in limits.items():
             if limit is not None and longest > limit:
-                raise ValueError(
-                    f"{setting} lets texts of {longest} tokens in, marks included, and model.{name}.positions has "
-                    f"{limit} places; lower {setting} by {longest - limit}, or take a model with more places"
+                raise ConfigError(
+                    f"{setting} lets texts of {longest} tokens in, marks included, and model.{name} has {limit} "
+                    f"places; lower {setting} by {longest - limit}, or take a model with more places"
                 )
-        return self
 
     @abstractmethod
     def longest(self) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,28 @@ def settings(place: Path, more: Sequence[str], heads: bool) -> Layer:
     """The ``preset``, ``size`` and ``model`` of a trained model as a layer of settings, and ``more`` of what it has.
 
     Args:
-        heads: whether the model's heads are among them; a new task brings its own, and its pooler if this one is bare.
+        heads: whether the model's heads are among them; a new task brings its own, and its pooler where this one is
+            bare and no head has learnt to read it.
     """
     found = read_layer(place / "config.yaml").values
     kept: dict[str, Any] = {name: found[name] for name in ("preset", "size", "model", *more) if name in found}
     if not heads and isinstance(kept.get("model"), dict):
-        bare = kept["model"].get("pooler") == {"kind": "first"}
+        learnt = {head.get("kind") for head in kept["model"].get("heads", {}).values()}
+        bare = kept["model"].get("pooler") == {"kind": "first"} and not learnt & {"class", "value", "choice"}
         left = {"heads", "pooler"} if bare else {"heads"}
         kept["model"] = {key: value for key, value in kept["model"].items() if key not in left}
+    if isinstance(vocabulary := kept.get("vocabulary"), dict):
+        kept["vocabulary"] = _without_file(vocabulary)
     return Layer(kept, f"the model in {place}")
+
+
+def _without_file(vocabulary: Mapping[str, Any]) -> dict[str, Any]:
+    """The model brings its vocabulary, whatever file it, or that of one side, once came from."""
+    return {
+        key: _without_file(value) if isinstance(value, dict) else value
+        for key, value in vocabulary.items()
+        if key != "file"
+    }
 
 
 def tokenizer(place: Path) -> Tokenizer:

@@ -19,7 +19,7 @@ def file_layers(given: Sequence[Layer]) -> list[Layer]:
     """What is in the vocabulary files that are named, as layers to lie above all others.
 
     Raises:
-        ConfigError: a file is named beside a model that brings its vocabulary, or beside what the file says itself.
+        ConfigError: a file is named beside a model that brings its vocabulary, or beside another size than it has.
         DataError, FolderError: a file cannot be used.
     """
     said = merge(given)
@@ -28,11 +28,12 @@ def file_layers(given: Sequence[Layer]) -> list[Layer]:
         name = ".".join(("vocabulary", *keys))
         if said.get("start") is not None:
             raise ConfigError(f"{name}.file: the model that `start` names brings its vocabulary; leave one of them out")
-        if more := sorted(section.keys() - {"file"}):
-            raise ConfigError(f"{name}.file brings its own {', '.join(more)}; leave {name}.{more[0]} out")
         path = Path(str(section["file"]))
-        # with the file again: settings that change a `kind` replace the section
-        values: dict[str, Any] = {**section, **settings_of(read_vocabulary(path))}
+        has = settings_of(read_vocabulary(path))
+        for key, value in section.items():
+            if key in has and value != has[key]:
+                raise ConfigError(f"{name}.{key} is {value!r}, and {path} has {has[key]!r}; leave {name}.{key} out")
+        values: dict[str, Any] = {"file": str(path), **has}  # with the file: settings that change a `kind` replace all
         for key in ("vocabulary", *keys)[::-1]:
             values = {key: values}
         found.append(Layer(values, f"the vocabulary {path}"))

@@ -39,6 +39,7 @@ SPACE = "▁"
 MAX_FILE_BYTES = 64 << 20
 
 _REMEMBERED = 1 << 16  # words whose ids are kept: some 20 MB
+_LONGEST_REMEMBERED = 64  # characters; longer ones are lines without spaces, and hardly come again
 
 
 class TokenizerConfig(Config):
@@ -159,8 +160,11 @@ class Tokenizer:
         new = [word for word in wanted if word not in known]
         if len(known) + len(new) > _REMEMBERED:
             known, new = {}, list(wanted)
-        known.update(zip(new, self._encode_all([word or " " for word in new]), strict=True))
+        found = dict(zip(new, self._encode_all([word or " " for word in new]), strict=True))
+        known.update((word, ids) for word, ids in found.items() if len(word) <= _LONGEST_REMEMBERED)
         self._known = known
+        if any(len(word) > _LONGEST_REMEMBERED for word in new):
+            known = known | found
         return [list(chain.from_iterable(map(known.__getitem__, words))) for words in split]
 
     def encode_with_places(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -41,7 +41,10 @@ def read_vocabulary(path: Path) -> Tokenizer:
     """
     library = read_library(path)
     if [library.id_to_token(place) for place in range(len(SPECIAL_TOKENS))] == list(SPECIAL_TOKENS):
-        return Tokenizer(library)
+        try:
+            return Tokenizer(library)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
     start, end = _around(library)
     if end is None:
         raise DataError(

@@ -19,7 +19,7 @@ from henkan.text.byte_level import in_bytes
 from henkan.text.tokenizer import SPACE, Tokenizer
 
 AS_BEFORE = -1
-_INSIDE = "##"  # BERT's vocabularies mark what goes on with a word; all others mark what begins one
+_INSIDE = "##"  # BERT's vocabularies mark what goes on with a word, and say so; all others mark what begins one
 _GOING_ON = bytes(range(0x80, 0xC0))  # bytes that begin no character
 _IDEOGRAPHS = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
 _KANA = ((0x3000, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9F))  # the first with the marks that are written among them
@@ -46,9 +46,8 @@ def find_words(tokenizer: Tokenizer) -> Words:
     """The words of a vocabulary; each token is one, where the vocabulary does not say."""
     pieces = tokenizer.pieces(range(tokenizer.size))
     before, after = np.ones((2, len(pieces)), dtype=np.int8)
-    inside = np.array([piece.startswith(_INSIDE) and piece != _INSIDE for piece in pieces])
-    if inside.sum() > 1:  # text may have a piece of this form too
-        before[inside] = -2
+    if getattr(tokenizer.library.model, "continuing_subword_prefix", None) == _INSIDE:
+        before[[piece.startswith(_INSIDE) and piece != _INSIDE for piece in pieces]] = -2
     elif tokenizer.byte_level or sum(piece.startswith(SPACE) for piece in pieces) > 1:
         for token in tokenizer.marks.ordinary:
             if tokenizer.byte_level:
@@ -60,6 +59,8 @@ def find_words(tokenizer: Tokenizer) -> Words:
 
 def _beside(text: str) -> tuple[int, int]:
     """The borders before and after a token; a space at its end belongs to the word behind it."""
+    if not text:  # an entry that no text has
+        return 0, 0
     return int(_stands_alone(text[0])), -2 if text[-1] == " " else int(_stands_alone(text[-1]))
 
 
