@@ -110,6 +110,22 @@ def test_dropping_finished_sources_changes_nothing(table, begin, monkeypatch, n_
     assert rows[0] <= rows[1] < rows[2], "finished sources cost nothing"
 
 
+def test_ends_of_little_vocabularies_do_not_end_the_search(table, begin):
+    """Where few words compete, END is always among the best of them; a sure output is gone on with nevertheless."""
+    length = 20
+
+    def sure(log_probs: np.ndarray, source: int, so_far: tuple[int, ...]) -> None:
+        log_probs[:] = np.log(0.01)  # as label smoothing leaves it
+        log_probs[END if len(so_far) > length else 4 + len(so_far) % 3] = np.log(0.93)
+
+    stepper = table(vocabulary_size=8, adjust=sure)
+    expected = [4 + place % 3 for place in range(1, length + 1)]
+    limits = torch.tensor([40, 30])
+    for beam in (1, 2, 5):
+        found = beam_search(stepper, *begin(stepper, [1, 2]), limits, BeamOptions(beam=beam))
+        assert [hypotheses[0].tokens for hypotheses in found] == [expected, expected]
+
+
 def test_other_sources_in_the_batch_change_nothing(table, begin):
     stepper = table(vocabulary_size=12, seed=7, end_bias=1.0)
     options = BeamOptions(beam=3, n_best=2)

@@ -3,9 +3,10 @@
 1. The prefix is read with one row for each source; from then on each source has ``beam`` rows.
 2. Each row offers its best continuations. Of all that a source is offered, the best ``beam`` that do not end are read
    on; those among the best ``beam`` that end (here, and only here, END competes with other tokens) are finished.
-3. A source is done when nothing alive can reach the score of its n-best finished hypotheses, when ``beam`` hypotheses
-   have finished, or at its limit. What is still alive at the limit is cut, and ranks behind everything finished.
-   Length and coverage penalties enter scores, so they decide among what is finished, not what is read on.
+3. A source is done when nothing alive can reach the score of its n-best finished hypotheses; when ``beam`` hypotheses
+   have finished and nothing alive would score more if it ended here; or at its limit. What is still alive at the limit
+   is cut, and ranks behind everything finished. Length and coverage penalties enter scores, so they decide among what
+   is finished, not what is read on.
 4. Outputs are never copied: each step notes the parents and tokens it chose, and paths are followed back in the end.
 
 With a beam of 1 this is greedy search; with a beam as wide as there are outputs it finds the best of them all.
@@ -125,8 +126,10 @@ def beam_search(
         positions = () if weights is None else (weights.argmax(-1).view(alive.shape[0], -1).expand(-1, beam),)
         history.note(tokens, parents, alive, added.gather(1, parents), end_parents, ended, end_added, *positions)
 
-        finished = torch.cat([finished, ended * (1.0 / penalty(step + 1.0)) + end_added], 1).topk(beam).values
-        done = (finished[:, n_best - 1] >= alive[:, 0] * best_rate) | (finished[:, -1] > -torch.inf)
+        rate = 1.0 / penalty(step + 1.0)
+        finished = torch.cat([finished, ended * rate + end_added], 1).topk(beam).values
+        worst = finished[:, n_best - 1]
+        done = (worst >= alive[:, 0] * best_rate) | ((finished[:, -1] > -torch.inf) & (worst >= alive[:, 0] * rate))
         if step + 1 in stops:
             done = done | (limits <= step + 1)
         alive = alive.masked_fill(done[:, None], -torch.inf)  # so that a source which is done stays as it is

@@ -160,11 +160,13 @@ class _Search:
         tokens, parents, alive, end_parents, ended = choose(scores, now.alive, self._forbidden, self._beam)
         for record, value in zip(now.noted, (tokens, parents, end_parents, alive, ended), strict=True):
             record.index_copy_(0, now.step, value[None])
-        scored = torch.cat([now.finished, ended * now.rates.index_select(0, now.step)], 1)
+        rate = now.rates.index_select(0, now.step)
+        scored = torch.cat([now.finished, ended * rate], 1)
         now.finished.copy_(scored.topk(self._beam).values)
         now.step.add_(1)
-        enough = now.finished[:, self._n_best - 1] >= alive[:, 0] * now.best_rates
-        done = enough | (now.finished[:, -1] > -torch.inf) | (now.limits <= now.step)
+        worst = now.finished[:, self._n_best - 1]
+        full = (now.finished[:, -1] > -torch.inf) & (worst >= alive[:, 0] * rate)
+        done = (worst >= alive[:, 0] * now.best_rates) | full | (now.limits <= now.step)
         now.alive.copy_(alive.masked_fill(done[:, None], -torch.inf))
         now.over.copy_(done.all())
         now.tokens.copy_(tokens)
