@@ -139,6 +139,14 @@ def check_folder(folder: Path) -> None:
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Weights by name; tied ones are there once."""
     save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, str(path))
+    as_others_may_read(path)
+
+
+def as_others_may_read(path: Path) -> None:
+    """Give a file the rights of any new one; the library of weights makes its own for their owner alone."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

@@ -74,12 +74,15 @@ def train(
     started = time.monotonic() if started is None else started
     folder = Path(output)
     given = given_layers(Path(recipe) if isinstance(recipe, str) else recipe, overrides)
-    resume = resume and ((folder / "config.yaml").is_file() or not given)
+    begun = (folder / "config.yaml").is_file()
+    anew, resume = resume and given and not begun, resume and (begun or not given)
     with distributed.processes():
         if distributed.rank() > 0:
             _follow(folder)
         else:
             console = console or Console(highlight=False, markup=False, soft_wrap=True)
+            if anew:
+                console.print(f"{folder}: there is no run to go on with, so one begins")
             _lead(folder, given, resume, started, console)
         distributed.barrier()
     model = load_any(folder)

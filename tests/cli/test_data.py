@@ -85,10 +85,15 @@ def test_dialogues_as_pairs(run: Run, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("wrong", "expected"),
-    [(["--keys", "turns,s"], "expected three names"), (["--output", "talk.csv"], "expected a name that ends in .tsv")],
+    [
+        (["--keys", "turns,s"], "expected three names"),
+        (["--output", "talk.csv"], "expected a name that ends in .tsv"),
+        (["--speaker", "Z"], "no reply of speaker 'Z'"),
+    ],
 )
 def test_wrong_words_about_dialogues(run: Run, tmp_path: Path, wrong: list[str], expected: str):
     path = tmp_path / "talk.jsonl"
     path.write_text('{"turns": []}\n')
     code, _, error = run("data", "replies", str(path), "--output", str(tmp_path / "talk.tsv"), *wrong)
     assert code == 2 and expected in error
+    assert not (tmp_path / "talk.tsv").exists()

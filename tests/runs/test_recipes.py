@@ -44,6 +44,9 @@ def test_a_text_is_read_and_then_labelled(tmp_path: Path, henkan: Callable[..., 
     code, _, err = henkan("predict", tmp_path / "cola", tmp_path / "lines.txt", "--beam", "2")
     assert code == 2
     assert "a model of the task classification does not search" in err
+    code, _, err = henkan("evaluate", tmp_path / "cola", "--data", tmp_path / "cola.dev.tsv.gz", "--unseen")
+    assert code == 2
+    assert "--unseen: --data is for models that do not turn text into text; leave it out" in err
     code, out, err = henkan("explain", cola, *given)
     assert code == 0, err
     assert "GLUE's cola" in out

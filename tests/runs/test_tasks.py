@@ -185,3 +185,21 @@ def test_bits_are_of_the_characters_that_are_read(files, tmp_path):
     (tmp_path / "indented.txt").write_text("    anna likes tea .\n\n\tbert likes   cake . \n")
     scores = {score.name: score for score in model.score(tmp_path / "indented.txt")}
     assert f"characters:{16 + 1 + 19 + 1}|" in scores["bits per character"].signature
+
+
+def test_what_is_gone_on_from_must_be_an_encoder(files, tmp_path, capsys):
+    recipe = settings(task="pretraining", preset="gpt2", length=32, data={"text": str(files / "text.txt")})
+    trained({**recipe, "vocabulary": {"vocabulary": 280}}, tmp_path / "writer")
+    given = settings(task="classification", start=str(tmp_path / "writer"), data={"train": str(files / "labels.tsv")})
+    with pytest.raises(ConfigError, match=r"is a gpt2 \(decoder-only\), and this task goes on from an encoder alone"):
+        henkan.train(given, output=tmp_path / "run")
+    with pytest.raises(ConfigError, match="labels"):
+        henkan.train({**given, "start": None, "preset": "bert", "labels": None}, output=tmp_path / "run")
+
+
+def test_a_resumed_run_that_is_not_there_is_told_to_begin(pretrained, files, tmp_path, capsys):
+    given = settings(task="classification", start=str(pretrained[1]), data={"train": str(files / "labels.tsv")})
+    henkan.train(given, output=tmp_path / "run", resume=True)
+    assert "there is no run to go on with, so one begins" in capsys.readouterr().out
+    mode = (tmp_path / "run" / "model" / "model.safetensors").stat().st_mode
+    assert mode == (tmp_path / "run" / "model" / "config.yaml").stat().st_mode, "as any other file of the model"

@@ -4,7 +4,7 @@ import pytest
 import vocabularies
 
 import henkan
-from henkan.errors import ConfigError
+from henkan.errors import ConfigError, FolderError
 from henkan.model import verify
 from henkan.recipe import read_recipe, settle
 from henkan.settings import Layer
@@ -82,9 +82,10 @@ def test_what_does_not_go_together(files):
             recipe(files, vocabulary={"file": str(files / "t5.json"), "vocabulary": 60}),
             r"vocabulary is 60, and .* has \d+; leave",
         ),
+        (recipe(files, vocabulary={"file": str(files)}), "cannot be read as a vocabulary .*name a tokenizer.json"),
         (recipe(files, start="run"), r"vocabulary\.file: the model that `start` names brings its vocabulary"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises((ConfigError, FolderError), match=said):
             read_recipe(settle([Layer(given, "settings")])[0])
 
 

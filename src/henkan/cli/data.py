@@ -76,7 +76,7 @@ def replies_of(
 ) -> None:
     """Write dialogues as pairs: the turns before, each with its speaker, and the reply."""
     from henkan.data.dialogues import Keys, read_dialogues, replies
-    from henkan.errors import ConfigError, StorageError
+    from henkan.errors import ConfigError, DataError, StorageError
 
     names = keys.split(",")
     if len(names) != 3 or not all(names):
@@ -90,6 +90,9 @@ def replies_of(
             for pair in replies(read_dialogues(file, Keys(*names)), context, speaker):
                 lines.write(f"{pair.source}\t{pair.target}\n")
                 count += 1
+        if not count:
+            who = "" if speaker is None else f" of speaker {speaker!r}"
+            raise DataError(f"{file}: no reply{who} to anything said before; {output} is not written")
         building.replace(output)  # whole or not at all: a file of that name may be there, and a dialogue wrong
     except OSError as error:
         raise StorageError(f"{output}: cannot be written ({error.strerror or error})") from error

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from henkan.cli.given import refuse_given
 from henkan.cli.score import METRICS
 from henkan.errors import ConfigError
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="A model folder, or a run folder.")],
     others: Annotated[
         list[Path] | None,
@@ -62,12 +64,11 @@ def evaluate(
     from henkan.tasks.workers import Workers
 
     if data is not None:
-        if pairs is not None or source is not None or reference or others:
-            raise ConfigError("--data stands alone: it is for models that do not turn text into text")
-        score_lines(model, data)
+        refuse_given(context, {"model", "data", "precision"}, "--data is for models that do not turn text into text")
+        score_lines(model, data, cast("Precision", precision))
         return
     if [pairs is not None, source is not None, bool(reference)] not in ([True, False, False], [False, True, True]):
-        raise ConfigError("give --source and --reference, or --pairs with a .tsv")
+        raise ConfigError("give --pairs with a .tsv, or --source and --reference; --data for models of other tasks")
     if outputs is not None and not outputs.parent.is_dir():
         raise ConfigError(f"--outputs {outputs}: there is no folder {outputs.parent}")
     metrics = list(dict.fromkeys(metric or []))
@@ -90,7 +91,9 @@ def evaluate(
     for found in evaluation.scores:
         typer.echo(f"{found.name} {shown(found.value)}  (95 % interval {found.interval})")
         typer.echo(f"  {found.signature}")
-    if evaluation.unseen is not None:
+    if evaluation.unseen is not None and not evaluation.unseen.scores:
+        typer.echo("every source is in the training files, so no score is without them")
+    elif evaluation.unseen is not None:
         typer.echo(f"without the {evaluation.unseen.seen:,} sources that are in the training files:")
         for found in evaluation.unseen.scores:
             typer.echo(f"  {found.name} {shown(found.value)}  (95 % interval {found.interval})")
@@ -100,7 +103,7 @@ def evaluate(
         typer.echo(f"written to {record(evaluation, model)}")
 
 
-def score_lines(model: Path, data: Path) -> None:
+def score_lines(model: Path, data: Path, precision: "Precision") -> None:
     """Scores of a model of another task, printed and kept in its folder."""
     import json
 
@@ -108,7 +111,7 @@ def score_lines(model: Path, data: Path) -> None:
     from henkan.metrics.score import shown
     from henkan.model import LineModel, load_any
 
-    loaded = load_any(model)
+    loaded = load_any(model, precision=precision)
     if not isinstance(loaded, LineModel):
         raise ConfigError(f"{model}: a model of pairs; give --source and --reference, or --pairs")
     scores = loaded.score(data)

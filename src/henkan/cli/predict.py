@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from henkan.cli.given import refuse_given
+
 if TYPE_CHECKING:
     from henkan.model import LineModel, TextModel
     from henkan.models.inference import Precision
@@ -135,16 +137,6 @@ def predict(
     if predictor.cut:
         cure = "raise --max-ratio or --max-length"
         typer.echo(f"{predictor.cut:,} outputs were cut at their largest length before they ended; {cure}", err=True)
-
-
-def refuse_given(context: typer.Context, allowed: set[str], why: str) -> None:
-    """ConfigError for the first option on the command line that would do nothing."""
-    from henkan.errors import ConfigError
-
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name not in allowed and source is not None and source.name == "COMMANDLINE":
-            raise ConfigError(f"{parameter.opts[0]}: {why}; leave it out")
 
 
 def say_lines(model: "LineModel", file: Path) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from henkan.errors import FolderError, StorageError
-from henkan.folder import read_json
+from henkan.folder import as_others_may_read, read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 LARGEST_BYTES = 64 << 30
@@ -84,6 +84,7 @@ def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
     """
     try:
         save_file(dict(weights), folder / SINGLE, metadata={"format": "pt"})
+        as_others_may_read(folder / SINGLE)
     except (SafetensorError, OSError) as error:
         raise StorageError(f"{folder / SINGLE}: cannot be written ({error}); free some space") from error
 

@@ -213,7 +213,7 @@ def _checked(
 
 def _look(said: Mapping[str, Any]) -> tuple[Layer, str]:
     """Labels, their head and scores, as GLUE or the labels of the training data say."""
-    given = {name: said[name] for name in ("labels", "scores") if name in said}
+    given = {name: said[name] for name in ("labels", "scores") if isinstance(said.get(name), list | tuple)}
     data = validate(LabelledConfig, [Layer(dict(said.get("data") or {}), "data")])
     scores: Sequence[str] = ()
     if data.glue is not None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from torch import nn
 
-from henkan.errors import DataError
+from henkan.errors import ConfigError, DataError
 from henkan.models.encoder_only import EncoderOnlyConfig
 from henkan.presets import families
 from henkan.presets.basis import Settings
@@ -36,15 +36,21 @@ def foundation(
     """
     said = merge(given)
     layers: list[Layer] = []
-    began = "from scratch"
+    told = ""
     if said.get("start") is not None:
         place = starting.model_folder(Path(str(said["start"])))
         layers.append(starting.settings(place, ("length", "vocabulary"), heads=False))
-        began = f"going on from {place}"
+        started = layers[0].values
+        if (kind := started.get("model", {}).get("kind")) != "encoder_only":
+            raise ConfigError(
+                f"start: {place} is a {started.get('preset')} ({str(kind).replace('_', '-')}), and this task goes on "
+                "from an encoder alone: a bert, roberta or deberta"
+            )
+        told = f"going on from {place}, a {started.get('preset')}"
     name = str(said.get("preset") or merge(layers).get("preset") or "bert")
     size = str(said.get("size") or merge(layers).get("size") or "mini")
     values = {"preset": name, "size": size, **settings(families.find(name), size, bool(layers))}
-    return [Layer(values, f"preset {name} ({size})"), *layers], f"preset {name}, size {size}, {began}"
+    return [Layer(values, f"preset {name} ({size})"), *layers], told or f"preset {name}, size {size}, from scratch"
 
 
 def held_out(examples: Sequence[T], share: float, path: Path) -> tuple[list[T], list[T]]:

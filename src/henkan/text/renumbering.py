@@ -92,6 +92,10 @@ def read_library(path: Path) -> tokenizers.Tokenizer:
         return library
     except (KeyboardInterrupt, SystemExit, FolderError):
         raise
+    except OSError as error:
+        raise FolderError(
+            f"{path}: cannot be read as a vocabulary ({error.strerror}); name a tokenizer.json"
+        ) from error
     except BaseException as error:  # the library is Rust: its panics are BaseExceptions
         said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise FolderError(f"{path}: not a vocabulary that `tokenizers` reads ({said}); copy it again") from error
