@@ -56,6 +56,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score a model: signatures, 95 % intervals, scores by length; written to metrics.json and the run's report."""
+    import torch
+
     from henkan.data.readers import read_answers
     from henkan.evaluation import evaluate as score
     from henkan.evaluation import record
@@ -64,7 +66,10 @@ def evaluate(
     from henkan.tasks.workers import Workers
 
     if data is not None:
-        refuse_given(context, {"model", "data", "precision"}, "--data is for models that do not turn text into text")
+        why = "--data is for models that do not turn text into text"
+        refuse_given(context, {"model", "data", "precision", "threads"}, why)
+        if threads is not None:
+            torch.set_num_threads(threads)
         score_lines(model, data, cast("Precision", precision))
         return
     if [pairs is not None, source is not None, bool(reference)] not in ([True, False, False], [False, True, True]):
