@@ -70,6 +70,9 @@ def test_one_side_of_pairs_may_be_of_a_file(files):
     model = henkan.train(recipe(files, "pairs", "bart", vocabulary=sides), output=files / "run")
     assert len(model.tokenizers[0].marks.sentinels) == 5
     assert len(model.tokenizers[1].encode(["anna likes"])[0]) == 10
+    sides = {"joint": False, "source": {"file": str(files / "t5.json")}}
+    learnt = henkan.train(recipe(files, "pairs", "bart", vocabulary=sides), output=files / "learnt").tokenizers
+    assert learnt[0] == model.tokenizers[0] != learnt[1]
 
 
 def test_what_does_not_go_together(files):

@@ -96,7 +96,7 @@ class VocabularyConfig(Config):
 
     joint: bool = True
     source: TokenizerConfig = TokenizerConfig()
-    target: TokenizerConfig | None = None  # None: like the source
+    target: TokenizerConfig | None = None  # None: like the source, and learnt even if that is of a file
 
     @model_validator(mode="after")
     def _one_or_two(self) -> Self:
@@ -254,7 +254,8 @@ def _learn(config: VocabularyConfig, training: Iterable[Pair]) -> tuple[Tokenize
         joint = make_vocabulary(config.source, (text for pair in training for text in (pair.source, pair.target)))
         return joint, joint
     source = make_vocabulary(config.source, (pair.source for pair in training))
-    return source, make_vocabulary(config.target or config.source, (pair.target for pair in training))
+    target = config.target or config.source.model_copy(update={"file": None})
+    return source, make_vocabulary(target, (pair.target for pair in training))
 
 
 def _write_report(
