@@ -182,7 +182,7 @@ def test_evaluate_with_unequal_files(henkan, finished_run: Path, tmp_path: Path)
 def test_evaluate_wants_pairs_or_source_and_reference(henkan, finished_run: Path, pairs_file: Path, given: list[str]):
     code, _, err = henkan("evaluate", finished_run, *(word for option in given for word in (option, pairs_file)))
     assert code == 2
-    assert "--source and --reference, or --pairs" in err
+    assert "give --pairs with a .tsv, or --source and --reference" in err
 
 
 def test_evaluate_with_an_impossible_beam(henkan, finished_run: Path, pairs_file: Path):

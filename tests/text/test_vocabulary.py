@@ -67,5 +67,5 @@ def test_files_that_cannot_be_used(tmp_path):
     library.pre_tokenizer = pre_tokenizers.Whitespace()
     with pytest.raises(DataError, match=r"tokenizer\.json: which token ends a text is not said"):
         read_vocabulary(saved(library, tmp_path))
-    with pytest.raises(FolderError, match=r"missing\.json: not a vocabulary"):
+    with pytest.raises(FolderError, match=r"missing\.json: cannot be read as a vocabulary"):
         read_vocabulary(tmp_path / "missing.json")

@@ -21,11 +21,13 @@ def test_the_first_signal_sets_a_flag(number: int) -> None:
 
 
 def test_the_second_ctrl_c_interrupts() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in what runs behind
     with StopSignals() as signals:
         signal.raise_signal(signal.SIGINT)
         assert signals.received == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_another_thread_installs_nothing() -> None:
