@@ -19,8 +19,8 @@ from tokenizers import processors
 from henkan import interop
 from henkan.data.prefixed import prefixed
 from henkan.errors import ConfigError, RunError
-from henkan.folder import read_json
-from henkan.interop.outgoing import new_folder
+from henkan.folder import new_folder, read_json
+from henkan.interop.outgoing import check_free
 from henkan.interop.weights import save_json
 from henkan.model import LineModel, Model, TrainedModel
 from henkan.models.decoder_only import DecoderOnlyConfig
@@ -53,6 +53,7 @@ def to_hf(model: TrainedModel, output: Path) -> str:
     if decodes and not isinstance(config, DecoderOnlyConfig):
         special["decoder_start"] = START
     labels = list(getattr(model.config, "labels", ())) or None
+    check_free(output)
     with new_folder(output) as building:
         family = interop.write(building, config, model.network, special_ids=special, labels=labels)
         _save_tokenizers(model.tokenizers, config, building)
@@ -78,6 +79,7 @@ def to_ctranslate2(model: Model, inputs: Sequence[str], output: Path, quantisati
 
     config = ctranslate2.check(model.config.model, model.config.data.reverse_source, quantisation)
     expected = [found[0] for found in model.plain_translator().predict(inputs, options=model.options(1))]
+    check_free(output)
     with new_folder(output) as building:
         ctranslate2.write(building, config, model.network, model.tokenizers, quantisation)
         read = [prefixed(text, model.config.data.prefix) for text in inputs]
@@ -97,6 +99,7 @@ def to_onnx(model: TrainedModel, inputs: Sequence[str], output: Path) -> str:
     onnx.check(config)
     reverse = isinstance(model, Model) and model.config.data.reverse_source
     network: Any = model.network
+    check_free(output)
     with new_folder(output) as building:
         onnx.write(building, network, {"reverse_source": reverse} if isinstance(model, Model) else None)
         save_tokenizers(model.tokenizers, building)

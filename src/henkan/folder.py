@@ -17,8 +17,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,28 @@ FORMAT = 1
 """Raised when a folder of this version can no longer be read by the version before."""
 
 LARGEST_JSON = 64 << 20
+
+
+@contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """A folder beside ``place``, which is not there or empty, to write into; it gets that name if nothing is raised.
+
+    Raises:
+        StorageError: it cannot be written; nothing of it is left.
+    """
+    building = place.with_name(f"{place.name}.partial")
+    try:
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        yield building
+        if place.exists():
+            place.rmdir()
+        building.rename(place)
+    except OSError as error:
+        why = error.strerror or error
+        raise StorageError(f"{place}: cannot be written ({why}); free some space or check the rights") from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def write_folder(place: Path, fill: Callable[[Path], None]) -> None:

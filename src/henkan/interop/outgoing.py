@@ -1,14 +1,11 @@
-"""Where an exported model goes: a folder that is complete and checked, or not there."""
+"""Whether an exported model can go where it is to go, and whether what writes it is installed."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from henkan.errors import ConfigError, FolderError, StorageError
+from henkan.errors import ConfigError, FolderError
 
 
 def check_free(place: Path) -> None:
@@ -22,26 +19,3 @@ def check_installed(extra: str, *modules: str) -> None:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise ConfigError(f"this export needs {', '.join(missing)}; install with: pip install 'henkan[{extra}]'")
-
-
-@contextmanager
-def new_folder(place: Path) -> Iterator[Path]:
-    """A folder beside ``place`` to write into; it gets that name if nothing is raised, and is removed otherwise.
-
-    Raises:
-        FolderError: ``place`` is taken.
-        StorageError: it cannot be written.
-    """
-    check_free(place)
-    building = place.with_name(f"{place.name}.partial")
-    try:
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
-        yield building
-        if place.exists():
-            place.rmdir()
-        building.rename(place)
-    except OSError as error:
-        raise StorageError(f"{place}: cannot be written: {error}; free some space or check the rights") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)

@@ -8,7 +8,6 @@ The folder appears complete or not at all, and is used again as it is when a run
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from pydantic import Field, model_validator
 
 from henkan.config import Config
 from henkan.data.prefixed import PrefixedPairs
-from henkan.errors import StorageError
+from henkan.folder import new_folder
 from henkan.tasks.preparation import DataConfig, Prepared, Progress, prepare
 from henkan.tasks.readings import DenoisingReading, PrefixReading, SpansReading
 from henkan.tasks.text_preparation import PreparedText, TextConfig, Vocabulary, prepare_text
@@ -87,19 +86,9 @@ def prepare_mixture(
         DataError: files that are missing, damaged, or of which nothing is left.
     """
     if not folder.exists():
-        building = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(building, ignore_errors=True)
-        try:
-            building.mkdir(parents=True)
+        with new_folder(folder) as building:
             vocabulary(_texts(parts)).save(building / "tokenizer.json")
             _opened(parts, building, tell, progress)
-            building.rename(folder)
-        except OSError as error:
-            raise StorageError(
-                f"{folder}: cannot be written ({error.strerror or error}); free some space or check the rights"
-            ) from error
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
     return _opened(parts, folder, tell, progress)
 
 

@@ -13,7 +13,6 @@ The folder appears complete or not at all, and is used again as it is when a run
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,8 @@ from henkan.data.readers import PairsFile, ParallelText
 from henkan.data.records import FieldsConfig
 from henkan.data.split import choose_holdout
 from henkan.data.transforms import FilterConfig, FilterReport
-from henkan.errors import FolderError, StorageError
+from henkan.errors import FolderError
+from henkan.folder import new_folder
 from henkan.text.normalise import normalise
 from henkan.text.tokenizer import Tokenizer, TokenizerConfig
 from henkan.text.vocabulary import make_vocabulary
@@ -165,19 +165,8 @@ def prepare(
         DataError: files that are missing, damaged, unequal, empty, or of which nothing is left.
     """
     if not folder.exists():
-        building = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(building, ignore_errors=True)
-        try:
-            building.mkdir(parents=True)
+        with new_folder(folder) as building:
             _build(data, vocabulary, building, tell, progress)
-            building.rename(folder)
-        except OSError as error:
-            reason = error.strerror or error
-            raise StorageError(
-                f"{folder}: cannot be written ({reason}); free some space or check the rights"
-            ) from error
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
     try:
         with (folder / "valid.jsonl").open(encoding="utf-8") as lines:
             valid_pairs = [tuple(json.loads(line)) for line in lines]

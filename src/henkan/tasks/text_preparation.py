@@ -8,7 +8,6 @@ The folder appears complete or not at all, and is used again as it is when a run
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +19,8 @@ from pydantic import Field, model_validator
 from henkan.config import Config
 from henkan.data.documents import Documents, write_documents
 from henkan.data.readers import PairsFile, read_lines
-from henkan.errors import DataError, StorageError
+from henkan.errors import DataError
+from henkan.folder import new_folder
 from henkan.text.normalise import normalise
 from henkan.text.tokenizer import Tokenizer
 
@@ -103,18 +103,8 @@ def prepare_text(
         DataError: a file is missing, damaged or empty.
     """
     if not folder.exists():
-        building = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(building, ignore_errors=True)
-        try:
-            building.mkdir(parents=True)
+        with new_folder(folder) as building:
             _build(data, vocabulary, building, tell, document_ends, apart)
-            building.rename(folder)
-        except OSError as error:
-            raise StorageError(
-                f"{folder}: cannot be written ({error.strerror or error}); free some space or check the rights"
-            ) from error
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
     tokenizer = Tokenizer.load(folder / "tokenizer.json")
     return PreparedText(tokenizer, Documents.open(folder / "train"), Documents.open(folder / "valid"))
 
